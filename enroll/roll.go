@@ -1,0 +1,327 @@
+package enroll
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+)
+
+// Roll is what admins do with devices, users and groups.
+type Roll struct {
+	RollStore
+	now func() time.Time
+}
+
+// NewRoll makes the roll; a nil clock is time.Now.
+func NewRoll(store RollStore, now func() time.Time) *Roll {
+	if now == nil {
+		now = time.Now
+	}
+	return &Roll{RollStore: store, now: now}
+}
+
+// DeviceInput is what an admin says of a device; nil fields are left as they
+// are, pointers to empty values clear.
+type DeviceInput struct {
+	Platform  *Platform
+	Ownership *Ownership
+	Name      *string
+	User      *User // found or made by domain and e-mail
+	NoUser    bool  // take the owner away
+}
+
+// MaxName is the longest device or user name, in bytes.
+const MaxName = 255
+
+func (in DeviceInput) check() error {
+	if in.Platform != nil && !in.Platform.valid() {
+		return Errorf(KindInvalid, "platform_unknown", "the platform %q does not exist", *in.Platform).WithHint("Use one of android, ios, apple.")
+	}
+	if in.Ownership != nil && !in.Ownership.valid() {
+		return Errorf(KindInvalid, "ownership_unknown", "the ownership %q does not exist", *in.Ownership).WithHint("Use one of personal, corporate, selectuser.")
+	}
+	if in.Name != nil && len(*in.Name) > MaxName {
+		return Errorf(KindInvalid, "name_too_long", "the device name has %d bytes; at most %d are possible", len(*in.Name), MaxName)
+	}
+	if in.User != nil {
+		return in.User.check()
+	}
+	return nil
+}
+
+// Put creates or changes the row of a serial. created and changed tell which;
+// both false means that the row was so already.
+func (r *Roll) Put(ctx context.Context, serial string, in DeviceInput) (d Device, created, changed bool, err error) {
+	raw := serial
+	serial = NormalizeSerial(serial)
+	if err := CheckSerial(serial); err != nil {
+		return Device{}, false, false, err
+	}
+	if err := in.check(); err != nil {
+		return Device{}, false, false, err
+	}
+	now := r.now().UTC()
+	d, changed, err = r.ChangeDevice(ctx, serial, in.User, func(old *Device, userID string) (Device, error) {
+		created = old == nil
+		if created && (in.Platform == nil || in.Ownership == nil) {
+			return Device{}, Errorf(KindInvalid, "device_incomplete", "a new device needs platform and ownership")
+		}
+		var next Device
+		if created {
+			next = Device{ID: NewID(), Serial: serial, SerialRaw: raw, State: StatePreEnrolled, CreatedAt: now, Sources: map[string]Source{}}
+		} else {
+			next = *old
+			next.Sources = maps.Clone(old.Sources)
+		}
+		in.applyTo(&next, userID)
+		next.Sources["serial"] = keepAdmin(next.Sources["serial"])
+		return next, nil
+	})
+	return d, created && err == nil, changed, err
+}
+
+// Patch changes the row of a serial that is on the roll.
+func (r *Roll) Patch(ctx context.Context, serial string, in DeviceInput) (Device, bool, error) {
+	if err := in.check(); err != nil {
+		return Device{}, false, err
+	}
+	return r.change(ctx, serial, in.User, func(d *Device, userID string) error {
+		in.applyTo(d, userID)
+		return nil
+	})
+}
+
+// Block refuses the device at the gate from now on, in every mode, until
+// Unblock. It does not end an existing enrollment.
+func (r *Roll) Block(ctx context.Context, serial, reason string) (Device, error) {
+	d, _, err := r.change(ctx, serial, nil, func(d *Device, _ string) error {
+		if d.BlockedAt.IsZero() {
+			d.BlockedAt = r.now().UTC()
+		}
+		d.BlockReason = reason
+		return nil
+	})
+	return d, err
+}
+
+// Unblock lets the device pass the gate again.
+func (r *Roll) Unblock(ctx context.Context, serial string) (Device, error) {
+	d, _, err := r.change(ctx, serial, nil, func(d *Device, _ string) error {
+		d.BlockedAt, d.BlockReason = time.Time{}, ""
+		return nil
+	})
+	return d, err
+}
+
+func (r *Roll) change(ctx context.Context, serial string, user *User, change func(d *Device, userID string) error) (Device, bool, error) {
+	serial = NormalizeSerial(serial)
+	return r.ChangeDevice(ctx, serial, user, func(old *Device, userID string) (Device, error) {
+		if old == nil {
+			return Device{}, NoDevice(serial)
+		}
+		next := *old
+		next.Sources = maps.Clone(old.Sources)
+		return next, change(&next, userID)
+	})
+}
+
+// NoDevice is the error for a serial that is not on the roll.
+func NoDevice(serial string) *Error {
+	return Errorf(KindNotFound, "device_unknown", "no device with the serial %q is on the roll", serial).
+		WithHint("Compare the serial with the one on the device; add it with PUT or with an import.")
+}
+
+func (in DeviceInput) applyTo(d *Device, userID string) {
+	set := func(field string) { d.Sources[field] = SourceAPI }
+	if in.Platform != nil && d.Platform != *in.Platform {
+		d.Platform = *in.Platform
+		set("platform")
+	}
+	if in.Ownership != nil && d.Ownership != *in.Ownership {
+		d.Ownership = *in.Ownership
+		set("ownership")
+	}
+	if in.Name != nil && d.Name != *in.Name {
+		d.Name = *in.Name
+		set("name")
+	}
+	switch {
+	case in.NoUser && d.UserID != "":
+		d.UserID = ""
+		set("user")
+	case in.User != nil && d.UserID != userID:
+		d.UserID = userID
+		set("user")
+	}
+}
+
+// keepAdmin makes a row that came in by itself one that an admin knows.
+func keepAdmin(s Source) Source {
+	if s == "" || s == SourceDevice {
+		return SourceAPI
+	}
+	return s
+}
+
+func (p Platform) valid() bool {
+	for _, k := range Platforms {
+		if p == k {
+			return true
+		}
+	}
+	return false
+}
+
+func (o Ownership) valid() bool {
+	for _, k := range Ownerships {
+		if o == k {
+			return true
+		}
+	}
+	return false
+}
+
+func (u *User) check() error {
+	u.Email = strings.ToLower(strings.TrimSpace(u.Email))
+	u.Domain = strings.TrimSpace(u.Domain)
+	if u.Domain == "" {
+		u.Domain = DefaultDomain
+	}
+	if err := CheckEmail(u.Email); err != nil {
+		return err
+	}
+	if len(u.Name) > MaxName {
+		return Errorf(KindInvalid, "name_too_long", "the user's name has %d bytes; at most %d are possible", len(u.Name), MaxName)
+	}
+	return nil
+}
+
+// CheckEmail says what is wrong with an e-mail address in lower case, or nil.
+func CheckEmail(email string) error {
+	at := strings.LastIndexByte(email, '@')
+	if len(email) > 254 || at < 1 || at > 64 || !strings.Contains(email[at+1:], ".") && email[at+1:] != "localhost" ||
+		strings.ContainsAny(email, " \t\r\n<>,;\"()") || strings.HasSuffix(email, ".") || strings.Contains(email, "..") || strings.Count(email, "@") != 1 {
+		return Errorf(KindInvalid, "email_invalid", "%q is not an e-mail address", email).WithHint("Write it as name@example.com.")
+	}
+	return nil
+}
+
+// Import is a checked file on its way onto the roll.
+type Import struct {
+	ID        string // UUIDv7
+	FileName  string
+	SHA256    string // hex, of the uploaded bytes
+	Domain    string
+	CreatedBy string
+	CreatedAt time.Time
+	Rows      []ImportRow
+}
+
+// ImportRow is one line of an import, checked and in normal form.
+type ImportRow struct {
+	Line       int // in the file, counting from 1
+	Name       string
+	Email      string
+	Mobile     string
+	Ownership  Ownership
+	DeviceName string
+	Serial     string
+	SerialRaw  string
+	Platform   Platform
+}
+
+// RowError is what is wrong with one cell of an import.
+type RowError struct {
+	Line   int    `json:"line"`
+	Column string `json:"column"`
+	Value  string `json:"value"`
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+	Hint   string `json:"hint,omitempty"`
+}
+
+// Error implements error.
+func (e RowError) Error() string {
+	return fmt.Sprintf("line %d, %s %q: %s", e.Line, e.Column, e.Value, e.Detail)
+}
+
+// RowErrors is everything that is wrong with a file, in the order of lines.
+type RowErrors []RowError
+
+// Error implements error.
+func (es RowErrors) Error() string {
+	if len(es) == 1 {
+		return es[0].Error()
+	}
+	return fmt.Sprintf("%v; and %d more errors", es[0], len(es)-1)
+}
+
+// ImportReport is what an import did.
+type ImportReport struct {
+	ID        string
+	FileName  string
+	SHA256    string
+	Domain    string
+	CreatedBy string
+	CreatedAt time.Time
+	Rows      int
+	New       int
+	Changed   int
+	Unchanged int
+	UsersNew  int
+}
+
+// Apply writes a checked file onto the roll, all or nothing. The error is
+// RowErrors where rows contradict the roll.
+func (r *Roll) Apply(ctx context.Context, imp Import) (ImportReport, error) {
+	imp.ID, imp.CreatedAt = NewID(), r.now().UTC()
+	if imp.Domain = strings.TrimSpace(imp.Domain); imp.Domain == "" {
+		return ImportReport{}, Errorf(KindInvalid, "domain_required", "the domain is missing").WithHint("Choose the directory the users belong to; %q is there by default.", DefaultDomain)
+	}
+	return r.ApplyImport(ctx, imp, func(old *Device, row ImportRow, userID string) (Device, *RowError) {
+		return mergeRow(old, row, userID, imp.CreatedAt)
+	})
+}
+
+// mergeRow lays a row of a file over the row of the roll. A blank optional
+// cell leaves the value as it is.
+func mergeRow(old *Device, row ImportRow, userID string, now time.Time) (Device, *RowError) {
+	if old == nil {
+		d := Device{ID: NewID(), Serial: row.Serial, SerialRaw: row.SerialRaw, Platform: row.Platform, Ownership: row.Ownership,
+			Name: row.DeviceName, UserID: userID, State: StatePreEnrolled, CreatedAt: now,
+			Sources: map[string]Source{"serial": SourceCSV, "platform": SourceCSV, "ownership": SourceCSV, "user": SourceCSV}}
+		if d.Name != "" {
+			d.Sources["name"] = SourceCSV
+		}
+		return d, nil
+	}
+	if old.Platform != row.Platform && !old.Platform.Admits(row.Platform) && !row.Platform.Admits(old.Platform) {
+		return Device{}, &RowError{Line: row.Line, Column: "platform", Value: string(row.Platform), Code: "platform_conflict",
+			Detail: fmt.Sprintf("this serial is on the roll for %s", old.Platform), Hint: "Correct the platform here, or change the row on the roll first."}
+	}
+	d := *old
+	d.Sources = maps.Clone(old.Sources)
+	set := func(field string) { d.Sources[field] = SourceCSV }
+	if d.Platform != row.Platform {
+		d.Platform = row.Platform
+		set("platform")
+	}
+	if d.Ownership != row.Ownership {
+		d.Ownership = row.Ownership
+		set("ownership")
+	}
+	if row.DeviceName != "" && d.Name != row.DeviceName {
+		d.Name = row.DeviceName
+		set("name")
+	}
+	if d.UserID != userID {
+		d.UserID = userID
+		set("user")
+	}
+	if d.Sources["serial"] == SourceDevice {
+		set("serial")
+	}
+	return d, nil
+}
