@@ -1,0 +1,2 @@
+// Package mdm is Apple's MDM protocol.
+package mdm

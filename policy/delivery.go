@@ -1,0 +1,211 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"strings"
+	"time"
+
+	"rollcall/enroll"
+)
+
+// Step is one thing to do on a device, without its wire form.
+type Step interface{ step() }
+
+// The steps of a first check-in, in their order (DeviceInformation,
+// SecurityInfo, device name, profiles, release from Setup Assistant).
+type (
+	QueryDevice    struct{}
+	QuerySecurity  struct{}
+	SetDeviceName  struct{ Name string }
+	InstallProfile struct {
+		Identifier string // PayloadIdentifier
+		Profile    Profile
+	}
+	RemoveProfile    struct{ Identifier string }
+	DeviceConfigured struct{}
+)
+
+func (QueryDevice) step()      {}
+func (QuerySecurity) step()    {}
+func (SetDeviceName) step()    {}
+func (InstallProfile) step()   {}
+func (RemoveProfile) step()    {}
+func (DeviceConfigured) step() {}
+
+// Item is one thing a device is to have. Hash tells whether it changed.
+type Item struct {
+	Key   string // stable name: "profile:" + PayloadIdentifier, "device_name", ...
+	Title string // for the receipt
+	Hash  string
+	Step  Step
+}
+
+// profileKey starts the key of an item that is a profile.
+const profileKey = "profile:"
+
+// Desired is the desired state of a device in the order of its first check-in.
+// policies are in the order of their binding; the first device name wins, and
+// a device's own name comes before all.
+func Desired(d enroll.Device, policies []Policy, awaiting bool) []Item {
+	items := []Item{
+		{Key: "query:device", Title: "Device information", Hash: "1", Step: QueryDevice{}},
+		{Key: "query:security", Title: "Security information", Hash: "1", Step: QuerySecurity{}},
+	}
+	name := d.Name
+	for _, p := range policies {
+		if name == "" {
+			name = strings.ReplaceAll(p.DeviceName, "{serial}", d.Serial)
+		}
+	}
+	if name != "" {
+		items = append(items, Item{Key: "device_name", Title: "Device name", Hash: hash(name), Step: SetDeviceName{name}})
+	}
+	seen := map[string]bool{}
+	for _, p := range policies {
+		if seen[p.ID] {
+			continue
+		}
+		seen[p.ID] = true
+		for _, f := range p.Profiles {
+			id := p.Identifier(f)
+			title := f.DisplayName
+			if title == "" {
+				title = p.Name + ": " + f.ID
+			}
+			items = append(items, Item{Key: profileKey + id, Title: title, Hash: hash(f), Step: InstallProfile{id, f}})
+		}
+	}
+	if awaiting {
+		items = append(items, Item{Key: "configured", Title: "Release from Setup Assistant", Hash: "1", Step: DeviceConfigured{}})
+	}
+	return items
+}
+
+func hash(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // checked at save: only values that have a JSON form are stored
+	}
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
+}
+
+// CommandState is where a command stands.
+type CommandState string
+
+// The states of a command. Queued and sent are open; the others are final.
+const (
+	CommandQueued       CommandState = "queued"
+	CommandSent         CommandState = "sent"
+	CommandAcknowledged CommandState = "acknowledged"
+	CommandFailed       CommandState = "failed" // Error, CommandFormatError, or an item of it failed
+	CommandCancelled    CommandState = "cancelled"
+)
+
+// Open says whether the command still has to be answered.
+func (s CommandState) Open() bool { return s == CommandQueued || s == CommandSent }
+
+// Delivered is what a device was last sent for an item.
+type Delivered struct {
+	Key       string
+	Hash      string
+	Removal   bool // the last command removes the item
+	CommandID string
+	State     CommandState
+	Attempts  int // how often the command was handed out
+}
+
+// Planned is a step to send, and the item it belongs to.
+type Planned struct {
+	Item    Item
+	Removal bool
+}
+
+// Plan is what has to happen so that a device gets from what it was sent to
+// what it is to have.
+type Plan struct {
+	Send   []Planned
+	Cancel []string // IDs of open commands that are overtaken
+	Forget []string // keys of items that are no longer wanted nor on the device
+}
+
+// Empty says whether nothing has to happen.
+func (p Plan) Empty() bool { return len(p.Send) == 0 && len(p.Cancel) == 0 && len(p.Forget) == 0 }
+
+// Diff makes the plan. A failed item is not sent again until it changes: the
+// receipt shows the device's own words, and resending the same bytes to an
+// unchanged device would only fail again.
+func Diff(desired []Item, delivered []Delivered) Plan {
+	var plan Plan
+	have := make(map[string]Delivered, len(delivered))
+	for _, d := range delivered {
+		have[d.Key] = d
+	}
+	for _, item := range desired {
+		was, known := have[item.Key]
+		delete(have, item.Key)
+		if known && !was.Removal && was.Hash == item.Hash && was.State != CommandCancelled {
+			continue
+		}
+		if known && was.State.Open() {
+			plan.Cancel = append(plan.Cancel, was.CommandID)
+		}
+		plan.Send = append(plan.Send, Planned{Item: item})
+	}
+	for _, was := range delivered {
+		if _, left := have[was.Key]; !left {
+			continue
+		}
+		identifier, isProfile := strings.CutPrefix(was.Key, profileKey)
+		onDevice := was.State == CommandAcknowledged || was.Attempts > 0
+		switch {
+		case was.Removal && was.State.Open():
+		case was.Removal || !isProfile || !onDevice:
+			if was.State.Open() {
+				plan.Cancel = append(plan.Cancel, was.CommandID)
+			}
+			plan.Forget = append(plan.Forget, was.Key)
+		default:
+			if was.State.Open() {
+				plan.Cancel = append(plan.Cancel, was.CommandID)
+			}
+			plan.Send = append(plan.Send, Planned{Removal: true, Item: Item{Key: was.Key, Title: was.Key, Step: RemoveProfile{identifier}}})
+		}
+	}
+	return plan
+}
+
+// Receipt is what a device got of its policies, for the admin.
+type Receipt struct {
+	EnrollmentID string
+	EnrolledAt   time.Time
+	CompletedAt  time.Time // last final answer, once nothing is open; zero before
+	Items        []ReceiptItem
+}
+
+// TimeToPolicy is the time from the enrollment to the last final answer; zero
+// while something is open.
+func (r Receipt) TimeToPolicy() time.Duration {
+	if r.CompletedAt.IsZero() || r.EnrolledAt.IsZero() {
+		return 0
+	}
+	return r.CompletedAt.Sub(r.EnrolledAt)
+}
+
+// ReceiptItem is one line of a receipt.
+type ReceiptItem struct {
+	Key         string
+	Title       string
+	Removal     bool
+	CommandID   string
+	RequestType string
+	State       CommandState
+	NotNow      bool // the device answered NotNow last
+	Attempts    int
+	Error       string // the device's own words
+	QueuedAt    time.Time
+	SentAt      time.Time // first hand-out
+	FinishedAt  time.Time
+}
