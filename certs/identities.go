@@ -112,7 +112,9 @@ func (i *Identities) again(ctx context.Context, c Challenge, keyHash []byte, now
 	}
 	id, err := i.store.IdentityByChallenge(ctx, c.Hash)
 	if err != nil {
-		return nil, fmt.Errorf("certs: look up issued identity: %w", err)
+		// Not wrapped: to the device an unknown identity would mean "give up",
+		// but a used challenge without one is a fault of the store.
+		return nil, fmt.Errorf("certs: look up issued identity: %v", err)
 	}
 	if !id.RevokedAt.IsZero() {
 		return nil, ErrIdentityRevoked
