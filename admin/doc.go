@@ -1,0 +1,2 @@
+// Package admin is the admin API and the page a phone opens.
+package admin
