@@ -55,12 +55,9 @@ func ParseSigned(der []byte) (*Signed, error) {
 // there is one, must lie in the certificate's validity period. Errors: ErrSigner,
 // ErrSignature.
 func (s *Signed) Verify() (*x509.Certificate, error) {
-	if len(s.p7.Signers) != 1 {
-		return nil, fmt.Errorf("%w: %d signers", ErrSigner, len(s.p7.Signers))
-	}
 	signer := s.p7.GetOnlySigner()
 	if signer == nil {
-		return nil, fmt.Errorf("%w: its certificate is missing", ErrSigner)
+		return nil, fmt.Errorf("%w: %d signers, %d certificates", ErrSigner, len(s.p7.Signers), len(s.Certificates))
 	}
 	if key, ok := signer.PublicKey.(*rsa.PublicKey); ok && key.N.BitLen() > maxSignerKeyBits {
 		return nil, fmt.Errorf("%w: RSA key of %d bits", ErrSigner, key.N.BitLen())
@@ -77,15 +74,12 @@ func (s *Signed) Verify() (*x509.Certificate, error) {
 }
 
 // VerifyDetached checks a detached signature over content, as Signed.Verify
-// does, and returns the signer's certificate WITHOUT checking who issued it. A
-// message that brings its own content is refused unless that is the same.
+// does, and returns the signer's certificate WITHOUT checking who issued it.
+// Content inside the message is disregarded.
 func VerifyDetached(der, content []byte) (*x509.Certificate, error) {
 	s, err := ParseSigned(der)
 	if err != nil {
 		return nil, err
-	}
-	if len(s.Content) != 0 && string(s.Content) != string(content) {
-		return nil, fmt.Errorf("%w: signed content is not this content", ErrSignature)
 	}
 	s.Content, s.p7.Content = content, content
 	return s.Verify()
