@@ -10,12 +10,13 @@
 // 43 bytes that contains itself, or 17 MB of nested <array>, overflows the
 // stack, which ends the process and cannot be recovered. So binary lists are
 // refused (devices send XML), and a linear, non-recursive scan looks at the text
-// first; it costs half a microsecond for an Idle message. The scan knows a strict subset of XML, and
-// lexes it exactly as encoding/xml does, so that nothing can hide from it in a
-// comment, a CDATA section, an attribute or a namespace prefix:
+// first; it costs half a microsecond for an Idle message. The scan knows a
+// strict subset of XML, and lexes it exactly as encoding/xml does, so that
+// nothing can hide from it in a comment, a CDATA section, an attribute or a
+// namespace prefix:
 //
 //   - the root is <plist>, with no attribute but version, around one value;
-//   - elements are the nine of Apple's DTD, without attributes;
+//   - elements are those of Apple's DTD, without attributes;
 //   - a <dict> is pairs of <key> and value, other elements hold text only;
 //   - a DOCTYPE has no internal subset, so that no entity can be declared;
 //   - nothing but white space and comments follows the root.
