@@ -74,6 +74,7 @@ type EnrollmentStore interface {
 	// certificate is or was last pinned to, a renewal's next certificate
 	// included; enroll.KindNotFound otherwise.
 	Enrollment(ctx context.Context, fingerprint string) (Enrollment, error)
+	EnrollmentByID(ctx context.Context, id string) (Enrollment, error)
 	// Authenticate starts an enrollment, or a renewal where Renews is set.
 	//
 	// A new enrollment ends every other enrollment of the same device or UDID

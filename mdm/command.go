@@ -1,0 +1,134 @@
+package mdm
+
+import (
+	"fmt"
+
+	"rollcall/enroll"
+	"rollcall/mdm/plist"
+	"rollcall/policy"
+)
+
+// NewCommand makes a command of a RequestType with its request keys, under a
+// new CommandUUID. keys is not kept.
+func NewCommand(requestType string, keys map[string]any) (Command, error) {
+	return buildCommand(enroll.NewID(), requestType, keys)
+}
+
+func buildCommand(id, requestType string, keys map[string]any) (Command, error) {
+	inner := map[string]any{"RequestType": requestType}
+	for k, v := range keys {
+		inner[k] = v
+	}
+	body, err := plist.Encode(map[string]any{"CommandUUID": id, "Command": inner})
+	return Command{ID: id, RequestType: requestType, Body: body}, err
+}
+
+// RawCommand takes a command an admin wrote as a property list: a whole
+// command, or only its inner dictionary with RequestType. It gets a new
+// CommandUUID, so that it cannot be taken for another.
+func RawCommand(data []byte) (Command, error) {
+	dict, err := plist.DecodeDict(data)
+	if err != nil {
+		return Command{}, bad("plist_invalid", "the command is not a property list that can be read: %v", err)
+	}
+	if inner, ok := dict["Command"].(map[string]any); ok {
+		dict = inner
+	}
+	requestType, _ := dict["RequestType"].(string)
+	if requestType == "" {
+		return Command{}, bad("request_type_missing", "the command has no RequestType")
+	}
+	return NewCommand(requestType, dict)
+}
+
+// deviceQueries is what a first check-in asks of a device (Apple: Device
+// Information command). Queries an older system does not know are left out of
+// its answer.
+var deviceQueries = []string{"UDID", "SerialNumber", "DeviceName", "OSVersion", "BuildVersion", "SupplementalBuildVersion", "ModelName", "Model",
+	"ModelNumber", "ProductName", "DeviceCapacity", "AvailableDeviceCapacity", "BatteryLevel", "IsSupervised", "IsMultiUser",
+	"IsDeviceLocatorServiceEnabled", "IsMDMLostModeEnabled", "AwaitingConfiguration", "WiFiMAC", "BluetoothMAC", "EASDeviceIdentifier",
+	"CellularTechnology", "ServiceSubscriptions", "IsCloudBackupEnabled", "LastCloudBackupDate", "iTunesStoreAccountIsActive", "TimeZone",
+	"SoftwareUpdateDeviceID"}
+
+// DeviceInformation asks for everything a first check-in needs.
+func DeviceInformation() (Command, error) {
+	return NewCommand("DeviceInformation", map[string]any{"Queries": deviceQueries})
+}
+
+// SecurityInfo asks for encryption and passcode state.
+func SecurityInfo() (Command, error) { return NewCommand("SecurityInfo", nil) }
+
+// SetDeviceName is the Settings command with the DeviceName item (supervised
+// devices only; others report the item as failed).
+func SetDeviceName(name string) (Command, error) {
+	return NewCommand("Settings", deviceNameKeys(name))
+}
+
+func deviceNameKeys(name string) map[string]any {
+	return map[string]any{"Settings": []any{map[string]any{"Item": "DeviceName", "DeviceName": name}}}
+}
+
+// SetOrganizationInfo is the Settings command with the OrganizationInfo item.
+func SetOrganizationInfo(organization string) (Command, error) {
+	return NewCommand("Settings", map[string]any{"Settings": []any{map[string]any{
+		"Item": "OrganizationInfo", "OrganizationInfo": map[string]any{"OrganizationName": organization}}}})
+}
+
+// InstallProfile installs a configuration profile, signed or not.
+func InstallProfile(profile []byte) (Command, error) {
+	return NewCommand("InstallProfile", map[string]any{"Payload": profile})
+}
+
+// RemoveProfile removes a profile by its PayloadIdentifier; removing the
+// enrollment profile ends the enrollment.
+func RemoveProfile(identifier string) (Command, error) {
+	return NewCommand("RemoveProfile", map[string]any{"Identifier": identifier})
+}
+
+// ProfileList asks for installed profiles.
+func ProfileList(managedOnly bool) (Command, error) {
+	return NewCommand("ProfileList", map[string]any{"ManagedOnly": managedOnly})
+}
+
+// InstallApplication installs an app of the App Store by its numeric ID.
+// managementFlags: 1 remove with MDM, 4 no backup, 5 both.
+func InstallApplication(iTunesStoreID int64, managementFlags int) (Command, error) {
+	return NewCommand("InstallApplication", map[string]any{"iTunesStoreID": iTunesStoreID, "ManagementFlags": managementFlags,
+		"Options": map[string]any{"PurchaseMethod": 1}})
+}
+
+// DeviceConfigured releases a device from Setup Assistant.
+func DeviceConfigured() (Command, error) { return NewCommand("DeviceConfigured", nil) }
+
+// Encoder turns the steps of a policy into commands; it is a policy.Encoder.
+type Encoder struct {
+	Profiles *Profiles
+}
+
+// Encode implements policy.Encoder.
+func (e Encoder) Encode(id string, s policy.Step) (string, []byte, error) {
+	var requestType string
+	var keys map[string]any
+	switch s := s.(type) {
+	case policy.QueryDevice:
+		requestType, keys = "DeviceInformation", map[string]any{"Queries": deviceQueries}
+	case policy.QuerySecurity:
+		requestType = "SecurityInfo"
+	case policy.SetDeviceName:
+		requestType, keys = "Settings", deviceNameKeys(s.Name)
+	case policy.InstallProfile:
+		profile, err := e.Profiles.Configuration(s.Identifier, s.Profile)
+		if err != nil {
+			return "", nil, err
+		}
+		requestType, keys = "InstallProfile", map[string]any{"Payload": profile}
+	case policy.RemoveProfile:
+		requestType, keys = "RemoveProfile", map[string]any{"Identifier": s.Identifier}
+	case policy.DeviceConfigured:
+		requestType = "DeviceConfigured"
+	default:
+		return "", nil, fmt.Errorf("mdm: no command for step %T", s)
+	}
+	c, err := buildCommand(id, requestType, keys)
+	return c.RequestType, c.Body, err
+}
