@@ -160,6 +160,10 @@ func TestAuthorityVerify(t *testing.T) {
 	impostor := must(certs.CreateAuthority("Test CA", now))
 	forged := must(impostor.IssueIdentity(certs.IdentityTemplate{PublicKey: clientKey().Public(), Lifetime: time.Hour, Now: now}))
 	server := must(a.IssueServer([]string{"mdm.example.com"}, now))
+	intermediate := must(x509.ParseCertificate(must(x509.CreateCertificate(rand.Reader, &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotBefore: now.Add(-time.Hour), NotAfter: now.Add(time.Hour),
+		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}, IsCA: true, BasicConstraintsValid: true,
+	}, a.Certificate(), clientKey().Public(), a.Signer()))))
 	for range 2 { // the second time from memory
 		for _, tt := range []struct {
 			name string
@@ -174,6 +178,7 @@ func TestAuthorityVerify(t *testing.T) {
 			{"expired", cert, now.Add(time.Hour + time.Second), false},
 			{"impostor", forged, now, false},
 			{"server certificate", server.Leaf, now, false},
+			{"intermediate", intermediate, now, false},
 			{"the authority itself", a.Certificate(), now, false},
 			{"none", nil, now, false},
 		} {

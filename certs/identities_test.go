@@ -181,6 +181,35 @@ func TestEnrollAgainGivesTheSameCertificate(t *testing.T) {
 	}
 }
 
+// A challenge that is used but has no identity is the store's fault, and the
+// device must not be told to give up.
+func TestUsedChallengeWithoutIdentity(t *testing.T) {
+	store := &forgetfulStore{Store: &certstest.Store{}}
+	ids := certs.NewIdentities(authority(), store, func() time.Time { return now })
+	secret := must(ids.NewChallenge(t.Context(), binding, time.Minute))
+	must(ids.Enroll(t.Context(), secret, request(clientKey())))
+	_, err := ids.Enroll(t.Context(), secret, request(clientKey()))
+	if err == nil || errors.Is(err, certs.ErrIdentityUnknown) {
+		t.Error(err)
+	}
+}
+
+type forgetfulStore struct{ *certstest.Store }
+
+func (forgetfulStore) IdentityByChallenge(context.Context, [32]byte) (certs.Identity, error) {
+	return certs.Identity{}, certs.ErrIdentityUnknown
+}
+
+func TestEnrollAgainAfterTheCertificateExpired(t *testing.T) {
+	d := newDesk()
+	secret := d.challenge(t, binding)
+	must(d.Enroll(t.Context(), secret, request(clientKey())))
+	d.now = now.Add(certs.MDMIdentityLifetime + time.Second)
+	if _, err := d.Enroll(t.Context(), secret, request(clientKey())); !errors.Is(err, certs.ErrChallengeExpired) {
+		t.Error(err)
+	}
+}
+
 func TestChallengeRace(t *testing.T) {
 	d := newDesk()
 	for range 20 {

@@ -90,9 +90,6 @@ func (v *Verifier) Verify(body []byte) (content []byte, leaf *x509.Certificate, 
 }
 
 func (v *Verifier) verifyLeaf(leaf *x509.Certificate) error {
-	if leaf.IsCA {
-		return fmt.Errorf("%w: a CA certificate", ErrUntrustedSigner)
-	}
 	var hash crypto.Hash
 	switch leaf.SignatureAlgorithm {
 	case x509.SHA1WithRSA:

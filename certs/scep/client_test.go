@@ -98,6 +98,9 @@ type message struct {
 	recipient *x509.Certificate
 	envelope  []byte // instead of the encrypted csr
 	omit      int    // attribute to leave out
+
+	transactionID *string
+	nonce         []byte
 }
 
 func (p *phone) build(m message) []byte {
@@ -122,13 +125,19 @@ func (p *phone) build(m message) []byte {
 			m.envelope = must(cms.Encrypt(m.csr, m.recipient, m.cipher))
 		}
 	}
+	if m.transactionID == nil {
+		m.transactionID = new(transactionID)
+	}
+	if m.nonce == nil {
+		m.nonce = []byte(clientNonce)
+	}
 	data := must(pkcs7.NewSignedData(m.envelope))
 	data.SetDigestAlgorithm(digests[m.digest])
 	var config pkcs7.SignerInfoConfig
 	for _, a := range []pkcs7.Attribute{
 		{Type: attribute(2), Value: m.kind},
-		{Type: attribute(5), Value: []byte(clientNonce)},
-		{Type: attribute(7), Value: transactionID},
+		{Type: attribute(5), Value: m.nonce},
+		{Type: attribute(7), Value: *m.transactionID},
 	} {
 		if !a.Type.Equal(attribute(m.omit)) {
 			config.ExtraSignedAttributes = append(config.ExtraSignedAttributes, a)

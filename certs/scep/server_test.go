@@ -146,7 +146,7 @@ func TestRefusals(t *testing.T) {
 		}, "0"},
 		{"sender with a small key", func(t *testing.T, d *desk, p *phone) message {
 			*p = *newPhone(t, d.url, smallKey())
-			return message{csr: newCSR(p.key, d.challenge(t), asn1.TagUTF8String)}
+			return message{csr: newCSR(phoneKey(), d.challenge(t), asn1.TagUTF8String)}
 		}, "0"},
 		{"request not signed by its key", func(t *testing.T, d *desk, p *phone) message {
 			csr := newCSR(p.key, d.challenge(t), asn1.TagUTF8String)
@@ -322,6 +322,9 @@ func TestUndecodable(t *testing.T) {
 		"no message type":       {"POST", "operation=PKIOperation", p.build(message{csr: csr, omit: 2}), 400},
 		"no nonce":              {"POST", "operation=PKIOperation", p.build(message{csr: csr, omit: 5}), 400},
 		"no transaction id":     {"POST", "operation=PKIOperation", p.build(message{csr: csr, omit: 7}), 400},
+		"empty transaction id":  {"POST", "operation=PKIOperation", p.build(message{csr: csr, transactionID: new(string)}), 400},
+		"long transaction id":   {"POST", "operation=PKIOperation", p.build(message{csr: csr, transactionID: new(strings.Repeat("x", 257))}), 400},
+		"long nonce":            {"POST", "operation=PKIOperation", p.build(message{csr: csr, nonce: make([]byte, 65)}), 400},
 		"an answer, not signed": {"POST", "operation=PKIOperation", must(cms.Degenerate(p.cert)), 400},
 	} {
 		t.Run(name, func(t *testing.T) {
