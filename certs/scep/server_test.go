@@ -330,7 +330,7 @@ func TestUndecodable(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p.t = t
 			if status, _, body := p.do(tt.method, tt.query, tt.body); status != tt.want {
-				t.Errorf("status %d, want %d: %s", status, tt.want, body)
+				t.Errorf("status %d, want %d: %.80q", status, tt.want, body)
 			}
 		})
 	}
