@@ -1,0 +1,213 @@
+package admin
+
+import (
+	"context"
+	"encoding/base64"
+	"mime"
+	"net/http"
+	"reflect"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"rollcall/enroll"
+	"rollcall/mdm"
+	"rollcall/policy"
+)
+
+type commandView struct {
+	ID          string              `json:"id" doc:"CommandUUID."`
+	RequestType string              `json:"request_type" example:"DeviceInformation"`
+	State       policy.CommandState `json:"state" enum:"queued,sent,acknowledged,failed,cancelled"`
+	NotNow      bool                `json:"not_now,omitempty" doc:"The device answered NotNow last; it is asked again."`
+	Attempts    int                 `json:"attempts" doc:"How often it was handed to the device."`
+	Error       string              `json:"error,omitempty" doc:"The device's own words."`
+	QueuedAt    time.Time           `json:"queued_at"`
+	SentAt      time.Time           `json:"sent_at,omitzero" doc:"First hand-out."`
+	FinishedAt  time.Time           `json:"finished_at,omitzero"`
+	Result      string              `json:"result,omitempty" doc:"The device's answer as an XML property list, in base64 where it is a binary one. Only when a single command is read."`
+}
+
+func viewCommand(c mdm.CommandRecord) commandView {
+	v := commandView{ID: c.ID, RequestType: c.RequestType, State: c.State, NotNow: c.NotNow, Attempts: c.Attempts, Error: c.Error,
+		QueuedAt: utc(c.QueuedAt), SentAt: utc(c.SentAt), FinishedAt: utc(c.FinishedAt), Result: string(c.Result)}
+	if !utf8.Valid(c.Result) {
+		v.Result = base64.StdEncoding.EncodeToString(c.Result)
+	}
+	return v
+}
+
+type receiptView struct {
+	EnrolledAt   time.Time         `json:"enrolled_at,omitzero"`
+	CompletedAt  time.Time         `json:"completed_at,omitzero" doc:"Last final answer, once nothing is open."`
+	TimeToPolicy float64           `json:"time_to_policy_seconds,omitempty" doc:"From the enrollment to completed_at."`
+	Items        []receiptItemView `json:"items"`
+}
+
+type receiptItemView struct {
+	Key         string              `json:"key"`
+	Title       string              `json:"title"`
+	Removal     bool                `json:"removal,omitempty"`
+	CommandID   string              `json:"command_id"`
+	RequestType string              `json:"request_type"`
+	State       policy.CommandState `json:"state" enum:"queued,sent,acknowledged,failed,cancelled"`
+	NotNow      bool                `json:"not_now,omitempty"`
+	Attempts    int                 `json:"attempts"`
+	Error       string              `json:"error,omitempty" doc:"The device's own words."`
+	QueuedAt    time.Time           `json:"queued_at,omitzero"`
+	SentAt      time.Time           `json:"sent_at,omitzero"`
+	FinishedAt  time.Time           `json:"finished_at,omitzero"`
+}
+
+func viewReceipt(r policy.Receipt) receiptView {
+	out := receiptView{EnrolledAt: utc(r.EnrolledAt), CompletedAt: utc(r.CompletedAt), TimeToPolicy: r.TimeToPolicy().Seconds(), Items: []receiptItemView{}}
+	for _, i := range r.Items {
+		out.Items = append(out.Items, receiptItemView{Key: i.Key, Title: i.Title, Removal: i.Removal, CommandID: i.CommandID, RequestType: i.RequestType, State: i.State,
+			NotNow: i.NotNow, Attempts: i.Attempts, Error: i.Error, QueuedAt: utc(i.QueuedAt), SentAt: utc(i.SentAt), FinishedAt: utc(i.FinishedAt)})
+	}
+	return out
+}
+
+// commandInput is a command by its name.
+type commandInput struct {
+	RequestType string         `json:"request_type" minLength:"1" maxLength:"100" example:"DeviceLock"`
+	Args        map[string]any `json:"args,omitempty" doc:"Keys of the command as Apple documents them."`
+}
+
+type queuedView struct {
+	CommandID string `json:"command_id"`
+}
+
+func (r routes) commands() {
+	a := r.a
+	op := func(id, method, path, summary, description string) huma.Operation {
+		return huma.Operation{OperationID: id, Method: method, Path: "/devices/{serial}" + path, Tags: []string{"Commands"}, Summary: summary, Description: description}
+	}
+	accepted := func(op huma.Operation) huma.Operation {
+		op.DefaultStatus = http.StatusAccepted
+		return op
+	}
+
+	add(r, RoleViewer, op("get-receipt", http.MethodGet, "/receipt", "Read what a device got of its policies", "Each item of its desired state with the command that carried it, and the time from enrollment to policy."),
+		func(ctx context.Context, in *serialInput) (*body[receiptView], error) {
+			d, err := in.device(ctx, a)
+			if err != nil {
+				return nil, err
+			}
+			receipt, err := a.Deliveries.Receipt(ctx, d.ID)
+			return &body[receiptView]{viewReceipt(receipt)}, err
+		})
+
+	type listCommands struct {
+		serialInput
+		listInput
+	}
+	add(r, RoleViewer, op("list-commands", http.MethodGet, "/commands", "List the commands of a device", "Of its current enrollment, newest first."),
+		func(ctx context.Context, in *listCommands) (*body[list[commandView]], error) {
+			p, err := in.page()
+			if err != nil {
+				return nil, err
+			}
+			d, err := in.device(ctx, a)
+			if err != nil {
+				return nil, err
+			}
+			var commands []mdm.CommandRecord
+			if d.EnrollmentID != "" {
+				if commands, err = a.Queue.Commands(ctx, d.EnrollmentID, p); err != nil {
+					return nil, err
+				}
+			}
+			return &body[list[commandView]]{listOf(commands, p, func(c mdm.CommandRecord) string { return c.ID }, viewCommand)}, nil
+		})
+
+	type getCommand struct {
+		serialInput
+		ID string `path:"id" maxLength:"64"`
+	}
+	add(r, RoleViewer, op("get-command", http.MethodGet, "/commands/{id}", "Read a command", "With the device's answer."),
+		func(ctx context.Context, in *getCommand) (*body[commandView], error) {
+			d, err := in.device(ctx, a)
+			if err != nil {
+				return nil, err
+			}
+			c, err := a.Queue.CommandRecord(ctx, in.ID)
+			if enroll.KindOf(err) == enroll.KindNotFound || err == nil && (d.EnrollmentID == "" || c.EnrollmentID != d.EnrollmentID) {
+				return nil, enroll.Errorf(enroll.KindNotFound, "command_unknown", "the current enrollment of %s has no command %q", d.Serial, in.ID)
+			}
+			return &body[commandView]{viewCommand(c)}, err
+		})
+
+	type sendCommand struct {
+		serialInput
+		ContentType string `header:"Content-Type"`
+		RawBody     []byte `contentType:"application/xml"`
+	}
+	send := accepted(op("send-command", http.MethodPost, "/commands", "Send a command", "Either JSON with request_type and args, or, as application/xml, the property list of the command as it is."))
+	send.SkipValidateBody = true // one of two forms; see below
+	schema := r.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[commandInput](), true, "")
+	send.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+	add(r, RoleOperator, send, func(ctx context.Context, in *sendCommand) (*body[queuedView], error) {
+		d, err := in.device(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		var id string
+		switch mediaType(in.ContentType) {
+		case "application/xml", "text/xml", "application/x-plist":
+			id, err = a.Commands.SendRaw(ctx, d, in.RawBody)
+		case "application/json", "":
+			var c commandInput
+			if strict(in.RawBody, &c) != nil || c.RequestType == "" {
+				return nil, enroll.Errorf(enroll.KindInvalid, "command_invalid", "the body is not a JSON object with request_type and args")
+			}
+			id, err = a.Commands.Send(ctx, d, c.RequestType, c.Args)
+		default:
+			return nil, newProblem(http.StatusUnsupportedMediaType, "content_type_unsupported", "The body has a type that is not understood.", "Use application/json or application/xml.")
+		}
+		if err != nil {
+			return nil, err
+		}
+		a.kick()
+		return &body[queuedView]{queuedView{id}}, nil
+	})
+
+	add(r, RoleOperator, accepted(op("disenroll-device", http.MethodPost, "/disenroll", "Disenroll a device", "Removes the enrollment profile, and with it all that was managed. The row stays on the roll.")),
+		func(ctx context.Context, in *serialInput) (*body[queuedView], error) {
+			d, err := in.device(ctx, a)
+			if err != nil {
+				return nil, err
+			}
+			id, err := a.Commands.Send(ctx, d, "Disenroll", nil)
+			if err != nil {
+				return nil, err
+			}
+			a.kick()
+			return &body[queuedView]{queuedView{id}}, nil
+		})
+
+	push := op("push-device", http.MethodPost, "/push", "Wake a device", "It asks for its commands. Every command does this by itself.")
+	push.DefaultStatus = http.StatusAccepted
+	add(r, RoleOperator, push, func(ctx context.Context, in *serialInput) (*struct{}, error) {
+		d, err := in.device(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		if err := a.Commands.Push(ctx, d); err != nil {
+			return nil, err
+		}
+		a.kick()
+		return nil, nil
+	})
+}
+
+// mediaType is a Content-Type without its parameters.
+func mediaType(contentType string) string {
+	t, _, err := mime.ParseMediaType(contentType)
+	if err != nil {
+		return strings.ToLower(strings.TrimSpace(contentType))
+	}
+	return t
+}

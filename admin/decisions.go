@@ -1,0 +1,132 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"rollcall/enroll"
+)
+
+type decisionView struct {
+	ID         string          `json:"id,omitempty"`
+	At         time.Time       `json:"at"`
+	Channel    enroll.Channel  `json:"channel" enum:"ota,profile,ade,account,agent,amapi" doc:"The way the device arrived by."`
+	Platform   enroll.Platform `json:"platform,omitempty"`
+	Serial     string          `json:"serial,omitempty"`
+	Evidence   enroll.Evidence `json:"evidence" enum:"claimed,token,signed,attested" doc:"How the serial is known, from weak to strong."`
+	Mode       enroll.Mode     `json:"mode,omitempty" enum:"off,audit,enforce" doc:"Pre-enrolled Devices Only at that time."`
+	Outcome    enroll.Outcome  `json:"outcome" enum:"allow,hold,deny,error"`
+	Code       enroll.Code     `json:"code" doc:"Stable reason." example:"deny.not_pre_enrolled"`
+	Enforced   enroll.Code     `json:"enforced" doc:"In audit mode, what enforcing would have answered; else equal to code."`
+	RequestID  string          `json:"request_id,omitempty" doc:"Enrollment request the device came with."`
+	RemoteAddr string          `json:"remote_addr,omitempty"`
+	Text       string          `json:"text" doc:"What the code means."`
+	Fix        string          `json:"fix" doc:"What an admin can do about it."`
+	Person     string          `json:"person" doc:"What the person at the device reads."`
+	Trace      []enroll.Step   `json:"trace,omitempty" doc:"Every check with its result, in order. Only when a single decision is read."`
+	Facts      *enroll.Facts   `json:"facts,omitempty" doc:"What the device told of itself. Only when a single decision is read, and only once its user has accepted the enrollment request."`
+}
+
+// viewDecision leaves out trace and facts.
+func viewDecision(d enroll.Decision) decisionView {
+	reason := d.Code.Reason()
+	return decisionView{ID: d.ID, At: utc(d.At), Channel: d.Channel, Platform: d.Platform, Serial: d.Serial, Evidence: d.Evidence, Mode: d.Mode, Outcome: d.Outcome,
+		Code: d.Code, Enforced: d.Enforced, RequestID: d.RequestID, RemoteAddr: d.RemoteAddr, Text: reason.Admin, Fix: reason.Fix, Person: reason.Person}
+}
+
+type evaluationView struct {
+	decisionView
+	OnRoll   bool     `json:"on_roll" doc:"There is a row with this serial."`
+	Groups   []string `json:"groups" doc:"Groups the device is in."`
+	Policies []string `json:"policies" doc:"Policies it would get."`
+}
+
+func (r routes) decisions() {
+	a := r.a
+	type listDecisions struct {
+		listInput
+		Serial  string         `query:"serial" maxLength:"200"`
+		Outcome enroll.Outcome `query:"outcome" enum:"allow,hold,deny,error"`
+		Code    enroll.Code    `query:"code" maxLength:"64" example:"deny.not_pre_enrolled"`
+		Since   time.Time      `query:"since" doc:"Not older than this."`
+	}
+	add(r, RoleViewer, huma.Operation{OperationID: "list-decisions", Method: http.MethodGet, Path: "/decisions", Tags: []string{"Gate"},
+		Summary: "List the gate's decisions", Description: "Every arrival of a device on any channel, newest first."},
+		func(ctx context.Context, in *listDecisions) (*body[list[decisionView]], error) {
+			p, err := in.page()
+			if err != nil {
+				return nil, err
+			}
+			ds, err := a.Decisions.Decisions(ctx, enroll.DecisionFilter{Serial: enroll.NormalizeSerial(in.Serial), Outcome: in.Outcome, Code: in.Code, Since: in.Since}, p)
+			if err != nil {
+				return nil, err
+			}
+			return &body[list[decisionView]]{listOf(ds, p, func(d enroll.Decision) string { return d.ID }, viewDecision)}, nil
+		})
+
+	type oneDecision struct {
+		ID string `path:"id" maxLength:"64"`
+	}
+	add(r, RoleViewer, huma.Operation{OperationID: "get-decision", Method: http.MethodGet, Path: "/decisions/{id}", Tags: []string{"Gate"},
+		Summary: "Read a decision", Description: "With every check, what it means and what can be done about it."},
+		func(ctx context.Context, in *oneDecision) (*body[decisionView], error) {
+			d, err := a.Decisions.Decision(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			v := viewDecision(d)
+			v.Trace = d.Trace
+			v.Facts, err = a.factsOf(ctx, d)
+			return &body[decisionView]{v}, err
+		})
+
+	type evaluate struct {
+		Body struct {
+			Serial   string          `json:"serial" minLength:"1" maxLength:"200"`
+			Platform enroll.Platform `json:"platform" enum:"android,ios" doc:"What the device presents itself as."`
+			Channel  enroll.Channel  `json:"channel" enum:"ota,profile,ade,account,agent,amapi"`
+			Evidence enroll.Evidence `json:"evidence,omitempty" enum:"claimed,token,signed,attested" doc:"claimed if left out."`
+		}
+	}
+	add(r, RoleViewer, huma.Operation{OperationID: "evaluate", Method: http.MethodPost, Path: "/gate/evaluate", Tags: []string{"Gate"},
+		Summary: "Ask what would happen", Description: "What the gate would answer to a device, and why, before it arrives. Nothing is recorded."},
+		func(ctx context.Context, in *evaluate) (*body[evaluationView], error) {
+			d, err := a.Gate.Explain(ctx, enroll.Attempt{Serial: in.Body.Serial, Platform: in.Body.Platform, Channel: in.Body.Channel, Evidence: in.Body.Evidence})
+			if err != nil {
+				return nil, err
+			}
+			out := evaluationView{decisionView: viewDecision(d), OnRoll: d.DeviceID != "", Groups: []string{}, Policies: []string{}}
+			out.Trace = d.Trace
+			if !out.OnRoll {
+				return &body[evaluationView]{out}, nil
+			}
+			groups, err := a.Roll.GroupsOf(ctx, d.DeviceID)
+			if err != nil {
+				return nil, err
+			}
+			for _, g := range groups {
+				out.Groups = append(out.Groups, g.Name)
+			}
+			policies, err := a.Policies.Effective(ctx, d.DeviceID)
+			for _, p := range policies {
+				out.Policies = append(out.Policies, p.Name)
+			}
+			return &body[evaluationView]{out}, err
+		})
+}
+
+// factsOf is what a device told at the gate, as far as it may be shown: the
+// decision on a row whose user has not accepted shows no more than the row.
+func (a *API) factsOf(ctx context.Context, d enroll.Decision) (*enroll.Facts, error) {
+	if d.DeviceID == "" || d.Facts.Empty() {
+		return nil, nil
+	}
+	device, err := a.Roll.DeviceByID(ctx, d.DeviceID)
+	if enroll.KindOf(err) == enroll.KindNotFound || err == nil && !device.Accepted() {
+		return nil, nil
+	}
+	return &d.Facts, err
+}

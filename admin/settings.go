@@ -1,0 +1,98 @@
+package admin
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"rollcall/enroll"
+	"rollcall/mdm/apns"
+)
+
+type restrictionsView struct {
+	PreEnrolledDevicesOnly enroll.Mode `json:"pre_enrolled_devices_only" enum:"off,audit,enforce" doc:"off admits unknown devices, audit admits them and records what enforcing would have done, enforce refuses them."`
+	UpdatedAt              time.Time   `json:"updated_at,omitzero" readOnly:"true"`
+}
+
+func viewRestrictions(s enroll.Settings) *body[restrictionsView] {
+	return &body[restrictionsView]{restrictionsView{PreEnrolledDevicesOnly: s.PreEnrolledDevicesOnly, UpdatedAt: utc(s.UpdatedAt)}}
+}
+
+func (r routes) settings() {
+	a := r.a
+	op := func(id, method, summary, description string) huma.Operation {
+		return huma.Operation{OperationID: id, Method: method, Path: "/settings/enrollment-restrictions", Tags: []string{"Settings"}, Summary: summary, Description: description}
+	}
+	add(r, RoleViewer, op("get-enrollment-restrictions", http.MethodGet, "Read the enrollment restrictions", ""),
+		func(ctx context.Context, _ *struct{}) (*body[restrictionsView], error) {
+			s, err := a.Roll.Settings(ctx)
+			return viewRestrictions(s), err
+		})
+	type put struct {
+		Body restrictionsView
+	}
+	add(r, RoleAdmin, op("put-enrollment-restrictions", http.MethodPut, "Set the enrollment restrictions", "Takes effect with the next device that arrives. Enrolled devices are not touched."),
+		func(ctx context.Context, in *put) (*body[restrictionsView], error) {
+			s := enroll.Settings{PreEnrolledDevicesOnly: in.Body.PreEnrolledDevicesOnly, UpdatedAt: a.now().UTC()}
+			return viewRestrictions(s), a.Roll.PutSettings(ctx, s)
+		})
+}
+
+type pushCertificateView struct {
+	Installed  bool      `json:"installed"`
+	Topic      string    `json:"topic,omitempty" doc:"Topic of every enrollment. A renewal must keep it."`
+	Subject    string    `json:"subject,omitempty"`
+	NotBefore  time.Time `json:"not_before,omitzero"`
+	NotAfter   time.Time `json:"not_after,omitzero" doc:"After this no device can be reached. Renew it with the same Apple Account before."`
+	DaysLeft   int       `json:"days_left,omitempty" doc:"Negative when it has expired."`
+	PendingCSR bool      `json:"pending_csr" doc:"A request was made and its certificate is not installed yet."`
+}
+
+func viewPushCertificate(i apns.Info) *body[pushCertificateView] {
+	return &body[pushCertificateView]{pushCertificateView{Installed: i.Installed, Topic: i.Topic, Subject: i.Subject, NotBefore: utc(i.NotBefore), NotAfter: utc(i.NotAfter), DaysLeft: i.DaysLeft, PendingCSR: i.PendingCSR}}
+}
+
+func (r routes) pushCertificate() {
+	a := r.a
+	op := func(id, method, path, summary, description string) huma.Operation {
+		return huma.Operation{OperationID: id, Method: method, Path: "/push-certificate" + path, Tags: []string{"Settings"}, Summary: summary, Description: description}
+	}
+	add(r, RoleViewer, op("get-push-certificate", http.MethodGet, "", "Read the state of the push certificate", "Apple devices are woken with it."),
+		func(ctx context.Context, _ *struct{}) (*body[pushCertificateView], error) {
+			info, err := a.PushCertificates.Info(ctx)
+			return viewPushCertificate(info), err
+		})
+
+	type csrInput struct {
+		Body struct {
+			Email string `json:"email" maxLength:"254" doc:"Goes into the request."`
+		}
+	}
+	type csrView struct {
+		CSR string `json:"csr_pem"`
+	}
+	add(r, RoleAdmin, op("create-push-csr", http.MethodPost, "/csr", "Make a certificate request", "Have it signed by an MDM vendor, and upload the signed request at identity.apple.com/pushcert. The key stays on the server."),
+		func(ctx context.Context, in *csrInput) (*body[csrView], error) {
+			csr, err := a.PushCertificates.CSR(ctx, in.Body.Email)
+			return &body[csrView]{csrView{string(csr)}}, err
+		})
+
+	type put struct {
+		Body struct {
+			Certificate string `json:"certificate_pem" minLength:"1" doc:"As Apple gave it; further certificates of its chain may follow."`
+			Key         string `json:"key_pem,omitempty" doc:"Only where the request was not made by this server."`
+			Force       bool   `json:"force,omitempty" doc:"Take a certificate with another topic, although every enrolled device stops listening."`
+		}
+	}
+	add(r, RoleAdmin, op("put-push-certificate", http.MethodPut, "", "Install the push certificate", "Refuses one with another topic than the current one, unless forced."),
+		func(ctx context.Context, in *put) (*body[pushCertificateView], error) {
+			info, err := a.PushCertificates.Install(ctx, []byte(in.Body.Certificate), []byte(in.Body.Key), in.Body.Force)
+			if err != nil {
+				return nil, err
+			}
+			a.kick()
+			return viewPushCertificate(info), nil
+		})
+}
