@@ -1,0 +1,164 @@
+package app
+
+import (
+	"crypto/rsa"
+	"crypto/x509"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// TLS modes of the server.
+const (
+	TLSOwn   = "own"   // a server certificate from the server's own CA, for trials
+	TLSFiles = "files" // certificate and key from files
+	TLSACME  = "acme"  // from an ACME authority, for a public host name
+	TLSOff   = "off"   // plain HTTP behind a proxy that ends TLS
+)
+
+// Options is the configuration of a server. The tags are those of the command
+// line; every flag has an environment twin ROLLCALL_... and a key in the
+// configuration file.
+type Options struct {
+	Listen        string `help:"Address for devices, people and the admin API." default:":8443" env:"ROLLCALL_LISTEN"`
+	MetricsListen string `help:"Address for /healthz, /readyz and /metrics; empty: none." default:"127.0.0.1:9090" env:"ROLLCALL_METRICS_LISTEN"`
+	PublicURL     string `help:"URL under which devices reach this server, such as https://mdm.example.com. Default: https://localhost with the port of --listen." env:"ROLLCALL_PUBLIC_URL"`
+	Organization  string `help:"Name of the organisation, shown on devices." default:"Rollcall" env:"ROLLCALL_ORGANIZATION"`
+
+	DataDir      string `help:"Folder for the embedded database and the sealing key." default:"data" type:"path" env:"ROLLCALL_DATA_DIR"`
+	Database     string `help:"Database: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME. Default: sqlite in the data folder." env:"ROLLCALL_DATABASE"`
+	DatabaseFile string `help:"File that holds the value of --database." type:"path" env:"ROLLCALL_DATABASE_FILE"`
+	SealKeyFile  string `help:"File with the key that seals secrets in the database; made if missing. Default: seal.key in the data folder. All replicas need the same." type:"path" env:"ROLLCALL_SEAL_KEY_FILE"`
+	MaxConns     int    `help:"Database connections at most (PostgreSQL)." default:"16" env:"ROLLCALL_MAX_CONNS"`
+
+	TLS      string `help:"Where the server certificate comes from: own, files, acme or off." enum:"own,files,acme,off" default:"own" env:"ROLLCALL_TLS"`
+	TLSCert  string `help:"Server certificate chain in PEM (--tls=files)." type:"path" env:"ROLLCALL_TLS_CERT"`
+	TLSKey   string `help:"Key of the server certificate in PEM (--tls=files)." type:"path" env:"ROLLCALL_TLS_KEY"`
+	ACMEMail string `help:"Contact for the ACME authority (--tls=acme)." env:"ROLLCALL_ACME_MAIL"`
+	ACMEURL  string `help:"Directory of the ACME authority; default: Let's Encrypt." env:"ROLLCALL_ACME_URL"`
+
+	CACert string `help:"Certificate of a CA to bring, in PEM; default: one made at first start." name:"ca-cert" type:"path" env:"ROLLCALL_CA_CERT"`
+	CAKey  string `help:"Key of the CA to bring, in PEM." name:"ca-key" type:"path" env:"ROLLCALL_CA_KEY"`
+
+	SigningCert string `help:"Certificate chain in PEM that configuration profiles are signed with; default: unsigned." type:"path" env:"ROLLCALL_SIGNING_CERT"`
+	SigningKey  string `help:"Key of the signing certificate in PEM." type:"path" env:"ROLLCALL_SIGNING_KEY"`
+
+	OneURL       bool     `help:"Give devices one URL for check-in and connect." env:"ROLLCALL_ONE_URL"`
+	ClientHeader string   `help:"Header in which a proxy passes the TLS client certificate (RFC 9440 or escaped PEM)." env:"ROLLCALL_CLIENT_HEADER"`
+	Proxies      []string `help:"Networks of the proxies whose headers are believed, such as 10.0.0.0/8." env:"ROLLCALL_PROXIES"`
+
+	APNSHost string `help:"Push service to use instead of Apple's." env:"ROLLCALL_APNS_HOST" hidden:""`
+
+	LogLevel  string `help:"Least level that is logged." enum:"debug,info,warn,error" default:"info" env:"ROLLCALL_LOG_LEVEL"`
+	LogFormat string `help:"Format of the log." enum:"text,json" default:"text" env:"ROLLCALL_LOG_FORMAT"`
+
+	// What only programs set: the demo and tests bring their own Apple.
+	APNSRoots *x509.CertPool   `kong:"-"`
+	DeviceCAs []*rsa.PublicKey `kong:"-"` // trusted beside Apple's
+	LogOutput io.Writer        `kong:"-"`
+	Now       func() time.Time `kong:"-"`
+}
+
+// Check fills in defaults and says everything that cannot work, each with what
+// to do.
+func (o *Options) Check() error {
+	var wrong []string
+	add := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if o.DatabaseFile != "" {
+		if o.Database != "" {
+			add("--database and --database-file are both set; keep one")
+		}
+		b, err := os.ReadFile(o.DatabaseFile)
+		if err != nil {
+			add("--database-file: %v", err)
+		}
+		o.Database = strings.TrimSpace(string(b))
+	}
+	if o.Database == "" {
+		o.Database = "sqlite:" + filepath.Join(o.DataDir, "rollcall.db")
+	}
+	if o.SealKeyFile == "" {
+		o.SealKeyFile = filepath.Join(o.DataDir, "seal.key")
+	}
+	if o.PublicURL != "" {
+		u, err := url.Parse(o.PublicURL)
+		switch {
+		case err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "":
+			add("--public-url %q is not a URL such as https://mdm.example.com", o.PublicURL)
+		case u.Scheme != "https":
+			add("--public-url %q is not https; devices refuse to be managed over anything else", o.PublicURL)
+		}
+		o.PublicURL = strings.TrimRight(o.PublicURL, "/")
+	}
+	pair := func(a, b, nameA, nameB string) {
+		if (a == "") != (b == "") {
+			add("%s and %s belong together; one of them is missing", nameA, nameB)
+		}
+	}
+	pair(o.TLSCert, o.TLSKey, "--tls-cert", "--tls-key")
+	pair(o.CACert, o.CAKey, "--ca-cert", "--ca-key")
+	pair(o.SigningCert, o.SigningKey, "--signing-cert", "--signing-key")
+	switch o.TLS {
+	case TLSFiles:
+		if o.TLSCert == "" {
+			add("--tls=files needs --tls-cert and --tls-key")
+		}
+	case TLSACME:
+		if o.PublicURL == "" {
+			add("--tls=acme needs --public-url with the host name to get a certificate for")
+		}
+	case TLSOff:
+		if o.PublicURL == "" {
+			add("--tls=off needs --public-url: the https URL of the proxy in front")
+		}
+	case TLSOwn:
+	default:
+		add("--tls=%s does not exist; use own, files, acme or off", o.TLS)
+	}
+	if o.ClientHeader != "" && len(o.Proxies) == 0 {
+		add("--client-header needs --proxies: the header is believed from those networks only")
+	}
+	if _, err := o.proxies(); err != nil {
+		add("--proxies: %v", err)
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("the configuration cannot work:\n  - %s", strings.Join(wrong, "\n  - "))
+	}
+	return nil
+}
+
+func (o *Options) proxies() ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for _, s := range o.Proxies {
+		if addr, err := netip.ParseAddr(s); err == nil {
+			out = append(out, netip.PrefixFrom(addr, addr.BitLen()))
+			continue
+		}
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			return nil, fmt.Errorf("%q is not a network such as 10.0.0.0/8", s)
+		}
+		out = append(out, p)
+	}
+	return out, nil
+}
+
+func (o *Options) logger() *slog.Logger {
+	var level slog.Level
+	level.UnmarshalText([]byte(o.LogLevel)) // an unknown level is info
+	out := o.LogOutput
+	if out == nil {
+		out = os.Stderr
+	}
+	ho := &slog.HandlerOptions{Level: level}
+	if o.LogFormat == "json" {
+		return slog.New(contextHandler{slog.NewJSONHandler(out, ho)})
+	}
+	return slog.New(contextHandler{slog.NewTextHandler(out, ho)})
+}

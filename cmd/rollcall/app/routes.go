@@ -1,0 +1,103 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/gorilla/mux"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"rollcall/admin"
+	"rollcall/admin/portal"
+	"rollcall/certs"
+	"rollcall/certs/scep"
+	"rollcall/enroll"
+	"rollcall/mdm"
+)
+
+// Paths of the device endpoints. They are part of the profiles on enrolled
+// devices and can never change.
+const (
+	pathCheckIn    = "/mdm/checkin"
+	pathConnect    = "/mdm/connect"
+	pathSCEP       = "/scep"
+	pathStart      = "/enroll/ota"
+	pathAttributes = "/enroll/ota/attributes"
+	pathPlain      = "/enroll/profile"
+	pathTrust      = "/enroll/trust"
+)
+
+// rooms are the doors of the house.
+type rooms struct {
+	device *mdm.Server
+	door   *mdm.Door
+	scep   http.Handler
+	portal *portal.Portal
+	api    http.Handler
+}
+
+func newRouter(observe mux.MiddlewareFunc, to rooms) http.Handler {
+	r := mux.NewRouter()
+	r.Use(observe)
+	r.NotFoundHandler = observe(http.HandlerFunc(http.NotFound))
+	r.MethodNotAllowedHandler = observe(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		http.Error(w, http.StatusText(http.StatusMethodNotAllowed), http.StatusMethodNotAllowed)
+	}))
+	r.Handle(pathCheckIn, to.device)
+	r.Handle(pathConnect, to.device)
+	r.Handle(pathSCEP, to.scep)
+	r.HandleFunc(pathStart, to.door.ServeStart).Methods(http.MethodGet)
+	r.HandleFunc(pathAttributes, to.door.ServeAttributes).Methods(http.MethodPost)
+	r.HandleFunc(pathPlain, to.door.ServePlain).Methods(http.MethodGet)
+	r.HandleFunc(pathTrust, to.door.ServeTrust).Methods(http.MethodGet)
+	to.portal.Mount(func(pattern string, h http.Handler) { r.Handle(pattern, h) })
+	r.PathPrefix("/api/").Handler(to.api)
+	return r
+}
+
+func newSCEP(ca *certs.Authority, identities *certs.Identities, log *slog.Logger) http.Handler {
+	return scep.New(ca, identities, log)
+}
+
+func newPortal(requests *enroll.Requests, organization string, ownCA bool) *portal.Portal {
+	p := &portal.Portal{Requests: requests, Organization: organization,
+		Secret: func(r *http.Request) string { return mux.Vars(r)["secret"] },
+		ProfileURL: func(secret string) string {
+			if secret == "" {
+				return pathStart
+			}
+			return pathStart + "?" + mdm.RequestParameter + "=" + secret
+		}}
+	if ownCA {
+		p.TrustURL = pathTrust
+	}
+	return p
+}
+
+func (a *App) newAPI(roll *enroll.Roll, gate *enroll.Gate) http.Handler {
+	api := &admin.API{Roll: roll, Requests: a.requests, Gate: gate, Decisions: a.store, Policies: a.store, Deliveries: a.store,
+		Queue: a.store, Commands: a.commander, PushCertificates: a.certificates, Tokens: a.store, Mobileconfig: mdm.ParseMobileconfig,
+		PublicURL: a.publicURL, Kick: func() { a.deliverer.Kick(); a.pusher.Kick() }, Now: a.now, Logger: a.log}
+	return api.Handler()
+}
+
+// opsHandler is what machines watch: alive, ready, figures.
+func (a *App) opsHandler() http.Handler {
+	m := http.NewServeMux()
+	m.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	m.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+		defer cancel()
+		if err := a.store.Ping(ctx); err != nil {
+			a.log.WarnContext(ctx, "not ready", "error", err)
+			http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ready")
+	})
+	m.Handle("GET /metrics", promhttp.HandlerFor(a.metrics.registry, promhttp.HandlerOpts{}))
+	return m
+}

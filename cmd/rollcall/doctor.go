@@ -1,0 +1,41 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"rollcall/cmd/rollcall/app"
+)
+
+type doctorCmd struct {
+	configured
+}
+
+// Run implements the command: it fails when something is in the way of
+// enrollment.
+func (c *doctorCmd) Run(ctx context.Context) error {
+	o, err := c.load()
+	if err != nil {
+		return err
+	}
+	o.LogLevel = "error"
+	store, err := app.OpenStore(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	failed := false
+	for _, f := range app.Examine(ctx, o, store, time.Now()) {
+		fmt.Printf("%-5s %s\n", f.Level, f.What)
+		if f.Fix != "" {
+			fmt.Printf("      -> %s\n", f.Fix)
+		}
+		failed = failed || f.Level == app.Fail
+	}
+	if failed {
+		return errors.New("phones cannot enroll yet; see the lines marked fail")
+	}
+	return nil
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"rollcall/admin"
+	"rollcall/cmd/rollcall/app"
+)
+
+type serveCmd struct {
+	configured
+}
+
+// Run implements the command.
+func (c *serveCmd) Run(ctx context.Context) error {
+	o, err := c.load()
+	if err != nil {
+		return err
+	}
+	a, err := app.New(ctx, o)
+	if err != nil {
+		return err
+	}
+	greet(ctx, a, o)
+	return a.Run(ctx)
+}
+
+// greet tells the person at the terminal where the server is, the first token,
+// and what is still missing.
+func greet(ctx context.Context, a *app.App, o app.Options) {
+	out := os.Stdout
+	fmt.Fprintf(out, "Rollcall listens on %s and is reached at %s\n", a.Addr(), a.URL())
+	if u := a.OpsURL(); u != "" {
+		fmt.Fprintf(out, "  health and metrics  %s/healthz /readyz /metrics\n", u)
+	}
+	fmt.Fprintf(out, "  admin API           %s/api/v1 (described at /api/v1/openapi.json)\n", a.URL())
+	fmt.Fprintf(out, "  enrollment link     %s/enroll\n", a.URL())
+	fmt.Fprintf(out, "  database            %s\n", databaseKind(o.Database))
+	if t := a.FirstToken(); t != "" {
+		fmt.Fprintf(out, "\n  First admin token, shown this once:\n    %s\n", t)
+	}
+	if missing := a.Missing(ctx); len(missing) > 0 {
+		fmt.Fprintln(out, "\nStill missing before phones can enroll:")
+		for _, m := range missing {
+			fmt.Fprintf(out, "  - %s\n    %s\n", m.What, m.Fix)
+		}
+	}
+	fmt.Fprintln(out)
+}
+
+type migrateCmd struct {
+	configured
+}
+
+// Run implements the command. Opening the database migrates it.
+func (c *migrateCmd) Run(ctx context.Context) error {
+	o, err := c.load()
+	if err != nil {
+		return err
+	}
+	store, err := app.OpenStore(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	fmt.Println("the database has this version's schema")
+	return nil
+}
+
+type tokenCmd struct {
+	Create tokenCreateCmd `cmd:"" help:"Make a token and print it once."`
+}
+
+type tokenCreateCmd struct {
+	configured
+	Name string `help:"What the token is for." required:""`
+	Role string `help:"What it may do." enum:"viewer,operator,admin" default:"viewer"`
+}
+
+// Run implements the command. It works on the database itself, so that who has
+// lost every token can get a new one.
+func (c *tokenCreateCmd) Run(ctx context.Context) error {
+	o, err := c.load()
+	if err != nil {
+		return err
+	}
+	store, err := app.OpenStore(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer store.Close()
+	secret, t := admin.NewToken(c.Name, admin.Role(c.Role))
+	if err := store.CreateToken(ctx, t); err != nil {
+		return err
+	}
+	fmt.Println(secret)
+	return nil
+}
