@@ -41,8 +41,9 @@ func (s *Signed) Attribute(oid asn1.ObjectIdentifier, v any) (bool, error) {
 }
 
 // Verify reads a DER SignedData with exactly one signer and checks its
-// signature. detached is the content if the message does not carry it;
-// known are certificates the signer may be found in beside those carried.
+// signature. detached is the content if the message does not carry it (nil
+// for one that has none at all, as failures in SCEP); known are certificates
+// the signer may be found in beside those carried.
 func Verify(der, detached []byte, known ...*x509.Certificate) (*Signed, error) {
 	s, signers, err := parse(der)
 	if err != nil {
@@ -53,8 +54,6 @@ func Verify(der, detached []byte, known ...*x509.Certificate) (*Signed, error) {
 		return nil, errors.New("cms: a detached signature carries content")
 	case detached != nil:
 		s.Content = detached
-	case s.Content == nil:
-		return nil, errors.New("cms: no content")
 	}
 	var info cryptobyte.String
 	if !signers.ReadASN1(&info, cb.SEQUENCE) {

@@ -1,0 +1,169 @@
+package iphone
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// Choice is what the person holding the phone answers on web pages.
+type Choice struct {
+	// Ownership answers a field named "ownership" (personal, corporate);
+	// empty leaves what the page has chosen.
+	Ownership string
+	// Fields answers other fields by name.
+	Fields map[string]string
+}
+
+const maxPages = 10
+
+// OpenLink is a person opening a link in Safari, answering the pages that
+// come, and installing the profile at the end. Pages are read for LastPage;
+// the first form of a page is filled and sent, otherwise its first link that
+// leads to a profile is followed. A page with neither, or with an error
+// status, is a *RefusedError.
+func (p *Phone) OpenLink(ctx context.Context, link string, choice Choice) error {
+	profile, err := p.browse(ctx, link, nil, choice)
+	if err != nil {
+		return err
+	}
+	return p.Install(ctx, profile)
+}
+
+// visit is one navigation.
+type visit struct {
+	method, url string
+	form        url.Values
+	from        *url.URL // page that led here; nil for the address bar
+	header      http.Header
+}
+
+// browse goes from page to page until a profile is downloaded.
+func (p *Phone) browse(ctx context.Context, link string, header http.Header, choice Choice) ([]byte, error) {
+	next := visit{method: http.MethodGet, url: link, header: header}
+	sent := map[string]int{}
+	for range maxPages {
+		resp, body, err := p.navigate(ctx, next)
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode == http.StatusOK && contentType(resp) == typeProfile {
+			return body, nil
+		}
+		here := resp.Request.URL
+		if contentType(resp) != "text/html" {
+			return nil, refused(resp, body)
+		}
+		page, err := parsePage(body)
+		if err != nil {
+			return nil, err
+		}
+		p.change(func() { p.page = page.text })
+		if resp.StatusCode >= 400 {
+			return nil, refused(resp, body)
+		}
+		switch {
+		case page.form != nil:
+			values, err := page.form.fill(choice)
+			if err != nil {
+				return nil, err
+			}
+			target, err := here.Parse(page.form.action)
+			if err != nil {
+				return nil, fmt.Errorf("iphone: form action: %w", err)
+			}
+			next = visit{method: page.form.method, url: target.String(), form: values, from: here}
+			// The same form with the same answers again: the page did not like them.
+			key := next.method + " " + next.url + " " + values.Encode()
+			if sent[key]++; sent[key] > 1 {
+				return nil, refused(resp, body)
+			}
+		case page.refresh != "":
+			target, err := here.Parse(page.refresh)
+			if err != nil {
+				return nil, fmt.Errorf("iphone: refresh: %w", err)
+			}
+			next = visit{method: http.MethodGet, url: target.String(), from: here}
+		default:
+			profile, err := p.followLinks(ctx, here, page.links)
+			if err != nil {
+				return nil, err
+			}
+			if profile == nil {
+				return nil, refused(resp, body)
+			}
+			return profile, nil
+		}
+	}
+	return nil, protocolError("Safari", "no profile after %d pages from %s", maxPages, link)
+}
+
+// followLinks taps the links of a page until one is a profile: those that
+// say so first, then the others on the same host.
+func (p *Phone) followLinks(ctx context.Context, here *url.URL, links []link) ([]byte, error) {
+	var targets []string
+	for _, promising := range []bool{true, false} {
+		for _, l := range links {
+			u, err := here.Parse(l.href)
+			if err != nil || l.promising != promising || u.Host != here.Host || u.Scheme != here.Scheme ||
+				strings.HasPrefix(l.href, "#") || slices.Contains(targets, u.String()) {
+				continue
+			}
+			targets = append(targets, u.String())
+		}
+	}
+	for _, target := range targets[:min(len(targets), maxPages)] {
+		resp, body, err := p.navigate(ctx, visit{method: http.MethodGet, url: target, from: here})
+		if err != nil {
+			return nil, err
+		}
+		if contentType(resp) == typeProfile {
+			if resp.StatusCode != http.StatusOK {
+				return nil, refused(resp, body)
+			}
+			return body, nil
+		}
+	}
+	return nil, nil
+}
+
+// navigate loads a page with the headers Safari sends.
+func (p *Phone) navigate(ctx context.Context, v visit) (*http.Response, []byte, error) {
+	header := http.Header{
+		"User-Agent":      {safariAgent},
+		"Accept":          {"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"},
+		"Accept-Language": {"en-US,en;q=0.9"},
+		"Sec-Fetch-Dest":  {"document"},
+		"Sec-Fetch-Mode":  {"navigate"},
+		"Sec-Fetch-Site":  {"none"},
+	}
+	maps.Copy(header, v.header)
+	target, body := v.url, []byte(nil)
+	if v.form != nil && v.method == http.MethodPost {
+		body = []byte(v.form.Encode())
+		header.Set("Content-Type", "application/x-www-form-urlencoded")
+	} else if v.form != nil {
+		u, err := url.Parse(v.url)
+		if err != nil {
+			return nil, nil, fmt.Errorf("iphone: %w", err)
+		}
+		u.RawQuery = v.form.Encode()
+		target = u.String()
+	}
+	if v.from != nil {
+		site := "cross-site"
+		if u, err := url.Parse(v.url); err == nil && u.Host == v.from.Host && u.Scheme == v.from.Scheme {
+			site = "same-origin"
+		}
+		header.Set("Sec-Fetch-Site", site)
+		header.Set("Referer", v.from.Scheme+"://"+v.from.Host+v.from.Path)
+		if v.method == http.MethodPost {
+			header.Set("Origin", v.from.Scheme+"://"+v.from.Host)
+		}
+	}
+	return send(ctx, p.browser, v.method, target, header, body)
+}
