@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/sha256"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/hex"
@@ -65,12 +64,11 @@ func (o *Options) request(recipient *x509.Certificate) (*request, error) {
 		}
 	}
 	rand.Read(r.nonce)
-	spki, err := x509.MarshalPKIXPublicKey(o.Key.Public())
-	if err != nil {
-		return nil, fmt.Errorf("scep: public key: %w", err)
-	}
-	sum := sha256.Sum256(spki)
-	r.transaction = hex.EncodeToString(sum[:])
+	// Not the usual hash of the public key: simulated fleets share keys, and
+	// their transactions must still be told apart.
+	transaction := make([]byte, 20)
+	rand.Read(transaction)
+	r.transaction = hex.EncodeToString(transaction)
 	r.der, err = cms.Sign(envelope, r.signer, r.signerKey, cms.SignOptions{Digest: o.Digest, Attributes: []cms.Attribute{
 		{Type: oidMessageType, Value: messageType},
 		{Type: oidTransactionID, Value: r.transaction},
