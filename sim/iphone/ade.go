@@ -73,7 +73,7 @@ func (p *Phone) enrollmentProfile(ctx context.Context, c CloudConfiguration, sig
 			"X-Apple-Aspen-Deviceinfo": {base64.StdEncoding.EncodeToString(signed)},
 		}, c.Choice)
 	}
-	resp, body, err := send(ctx, p.browser, http.MethodPost, c.URL, http.Header{
+	resp, body, err := send(ctx, p.system, http.MethodPost, c.URL, http.Header{
 		"Content-Type": {typeSignature}, "User-Agent": {mdmAgent},
 	}, signed)
 	if err != nil {

@@ -193,6 +193,8 @@ func (p *Phone) permitted(request string, spec commandSpec) error {
 		return mdmError(12053, "%s needs a supervised device", request)
 	case spec.unlocked && p.locked:
 		return errNotNow
+	case request == "InstallApplication" && p.awaiting && p.major() < 16:
+		return errNotNow // no app installs from Setup Assistant before iOS 16
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package iphone
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"net/http"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.mozilla.org/pkcs7"
 
 	"rollcall/sim/cms"
 	"rollcall/sim/plist"
@@ -191,6 +193,29 @@ func TestSignedProfiles(t *testing.T) {
 	signed[i] ^= 1
 	if err := s.phone(nil).Install(t.Context(), signed); err == nil {
 		t.Error("a profile with a broken signature is installed")
+	}
+}
+
+func TestMetaRefreshAndEncryptedProfile(t *testing.T) {
+	s := newServer(t)
+	s.final = func() []byte {
+		d := s.enrollmentProfile()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		to := s.signers[len(s.signers)-1] // the identity of phase 2
+		sealed, err := pkcs7.Encrypt(plist.Marshal(d["PayloadContent"]), []*x509.Certificate{to})
+		if err != nil {
+			t.Error(err)
+		}
+		delete(d, "PayloadContent")
+		return plist.Marshal(with(d, plist.Dict{"IsEncrypted": true, "EncryptedPayloadContent": sealed}))
+	}
+	p := s.phone(nil)
+	if err := p.OpenLink(t.Context(), s.url+"/start", Choice{}); err != nil || !p.Enrolled() {
+		t.Fatal(err)
+	}
+	if err := s.phone(nil).Install(t.Context(), s.final()); err == nil {
+		t.Error("a profile encrypted to another device is installed")
 	}
 }
 

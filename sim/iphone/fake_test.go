@@ -27,7 +27,7 @@ import (
 // fakeServer is a small MDM server, written with another CMS library than the
 // phone's, that records what it gets and does what a test tells it.
 type fakeServer struct {
-	t    *testing.T
+	t    testing.TB
 	url  string
 	pki  *applepki.PKI
 	ca   *sceptest.Authority
@@ -60,7 +60,7 @@ var shared struct {
 }
 
 // newServer starts a fake server. Key pairs and authorities are shared by all tests.
-func newServer(t *testing.T) *fakeServer {
+func newServer(t testing.TB) *fakeServer {
 	t.Helper()
 	shared.once.Do(func() {
 		shared.pki, shared.err = applepki.New()
@@ -95,6 +95,11 @@ func newServer(t *testing.T) *fakeServer {
 	s.tls.StartTLS()
 	t.Cleanup(s.tls.Close)
 	s.url = s.tls.URL
+	mux.HandleFunc("/start", func(w http.ResponseWriter, _ *http.Request) {
+		http.SetCookie(w, &http.Cookie{Name: "safari", Value: "1"})
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, `<meta http-equiv="refresh" content="0; url=/profile">`)
+	})
 	s.final = func() []byte { return plist.Marshal(s.enrollmentProfile()) }
 	s.page = `<html><head><title>x</title></head><body><h1>Hello</h1><script>no</script><form method=post action="/accept">
 <input type=hidden name=csrf value=42><label><input type=radio name=ownership value=personal>Mine</label>
@@ -234,6 +239,9 @@ func (s *fakeServer) ota(w http.ResponseWriter, r *http.Request) {
 	if err != nil || r.Header.Get("Content-Type") != "application/pkcs7-signature" {
 		s.t.Errorf("OTA: %v, content type %q", err, r.Header.Get("Content-Type"))
 		return
+	}
+	if len(r.Cookies()) != 0 {
+		s.t.Errorf("OTA comes with Safari's cookies: %v", r.Cookies())
 	}
 	s.mu.Lock()
 	s.otas, s.signers = append(s.otas, d), append(s.signers, signer)

@@ -49,9 +49,13 @@ func (p *Phone) transport(roots *x509.CertPool, id *identity) http.RoundTripper 
 	return &http.Transport{TLSClientConfig: conf, MaxIdleConnsPerHost: 1, IdleConnTimeout: 10 * time.Second}
 }
 
-func (p *Phone) newBrowser() *http.Client {
+// newClients makes Safari and the system's own client. They are different
+// programs on a device: the one that installs profiles has none of Safari's
+// cookies.
+func (p *Phone) newClients() (browser, system *http.Client) {
 	jar, _ := cookiejar.New(nil) // no error is possible without options
-	return &http.Client{Transport: p.transport(p.cfg.Roots, nil), Jar: jar, Timeout: time.Minute}
+	transport := p.transport(p.cfg.Roots, nil)
+	return &http.Client{Transport: transport, Jar: jar, Timeout: time.Minute}, &http.Client{Transport: transport, Timeout: time.Minute}
 }
 
 func (p *Phone) newMDMClient(roots *x509.CertPool, id identity) *http.Client {

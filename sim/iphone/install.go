@@ -143,7 +143,7 @@ func (p *Phone) makeIdentities(ctx context.Context, prof *profile, anchors []*x5
 	for _, pl := range prof.payloads {
 		switch pl.kind {
 		case payloadSCEP:
-			client := p.browser
+			client := p.system
 			if len(anchors) != 0 {
 				client = &http.Client{Transport: p.transport(roots, nil)}
 				defer client.CloseIdleConnections()

@@ -50,7 +50,7 @@ func (p *Phone) installOTA(ctx context.Context, service *profile) error {
 	if ask == nil || second.find(payloadMDM) != nil {
 		return protocolError("OTA phase 2", "the profile must have a SCEP payload and no MDM payload")
 	}
-	id, err := p.enrollSCEP(ctx, *ask, p.browser)
+	id, err := p.enrollSCEP(ctx, *ask, p.system)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (p *Phone) otaPhase(ctx context.Context, target string, attributes plist.Di
 	if err != nil {
 		return nil, err
 	}
-	resp, answer, err := send(ctx, p.browser, http.MethodPost, target, http.Header{
+	resp, answer, err := send(ctx, p.system, http.MethodPost, target, http.Header{
 		"Content-Type": {typeSignature}, "User-Agent": {profileAgent},
 	}, body)
 	if err != nil {

@@ -70,6 +70,11 @@ func parsePage(body []byte) (*page, error) {
 	return p, nil
 }
 
+// offersProfile tells whether a link says that it is a profile.
+func (p *page) offersProfile() bool {
+	return slices.ContainsFunc(p.links, func(l link) bool { return l.promising })
+}
+
 func visibleText(body []byte) string {
 	root, err := html.Parse(bytes.NewReader(body))
 	if err != nil {

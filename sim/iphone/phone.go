@@ -77,7 +77,8 @@ type Config struct {
 type Phone struct {
 	cfg     Config
 	log     *slog.Logger
-	browser *http.Client
+	browser *http.Client  // Safari
+	system  *http.Client  // everything else without a client certificate
 	session chan struct{} // holds one token: the right to talk to the server
 	life    context.Context
 	end     context.CancelFunc
@@ -136,7 +137,7 @@ func New(c Config) *Phone {
 	p := &Phone{cfg: c, log: c.Logger, session: make(chan struct{}, 1), reactions: map[string]func() Reaction{}}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.reset()
-	p.browser = p.newBrowser()
+	p.browser, p.system = p.newClients()
 	return p
 }
 

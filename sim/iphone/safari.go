@@ -23,9 +23,9 @@ const maxPages = 10
 
 // OpenLink is a person opening a link in Safari, answering the pages that
 // come, and installing the profile at the end. Pages are read for LastPage;
-// the first form of a page is filled and sent, otherwise its first link that
-// leads to a profile is followed. A page with neither, or with an error
-// status, is a *RefusedError.
+// the first form of a page is filled and sent, otherwise its meta refresh or
+// its first link that leads to a profile is followed. A page with neither, or
+// with an error status, is a *RefusedError. Scripts do not run.
 func (p *Phone) OpenLink(ctx context.Context, link string, choice Choice) error {
 	profile, err := p.browse(ctx, link, nil, choice)
 	if err != nil {
@@ -67,7 +67,7 @@ func (p *Phone) browse(ctx context.Context, link string, header http.Header, cho
 			return nil, refused(resp, body)
 		}
 		switch {
-		case page.form != nil:
+		case page.form != nil && !(len(sent) > 0 && page.offersProfile()):
 			values, err := page.form.fill(choice)
 			if err != nil {
 				return nil, err
