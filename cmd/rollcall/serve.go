@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"time"
 
 	"rollcall/admin"
 	"rollcall/cmd/rollcall/app"
@@ -91,7 +92,7 @@ func (c *tokenCreateCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	secret, t := admin.NewToken(c.Name, admin.Role(c.Role))
+	t, secret := admin.NewToken(c.Name, admin.Role(c.Role), time.Now(), time.Time{})
 	if err := store.CreateToken(ctx, t); err != nil {
 		return err
 	}

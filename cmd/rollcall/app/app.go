@@ -14,7 +14,6 @@ import (
 
 	"rollcall/admin"
 	"rollcall/certs"
-	"rollcall/certs/deviceca"
 	"rollcall/enroll"
 	"rollcall/mdm"
 	"rollcall/mdm/apns"
@@ -129,9 +128,13 @@ func (a *App) wire() error {
 	if err != nil {
 		return err
 	}
-	deviceCA := deviceca.Apple()
-	if len(a.opts.DeviceCAs) > 0 {
-		deviceCA = deviceCA.WithTrusted(a.opts.DeviceCAs...)
+	deviceCA, err := a.opts.deviceCA()
+	if err != nil {
+		return err
+	}
+	pushRoots, err := a.opts.pushRoots()
+	if err != nil {
+		return err
 	}
 	gate := countedGate{enroll.NewGate(a.store, a.now), a.metrics}
 	roll := enroll.NewRoll(a.store, a.now)
@@ -150,7 +153,7 @@ func (a *App) wire() error {
 	}
 
 	a.pusher = apns.NewPusher(apns.Options{Outbox: a.store, Certificates: a.certificates, Host: a.opts.APNSHost,
-		RootCAs: a.opts.APNSRoots, Now: a.now, Logger: a.log})
+		RootCAs: pushRoots, Now: a.now, Logger: a.log})
 	a.deliverer = policy.NewDeliverer(a.store, mdm.Encoder{Profiles: profiles}, a.pusher.Kick, a.now, a.log)
 	a.seen = mdm.NewSeen(a.store)
 	a.commander = &mdm.Commander{Enrollments: a.store, Queue: a.store, Profiles: profiles, Kick: a.pusher.Kick, Now: a.now}
@@ -161,7 +164,7 @@ func (a *App) wire() error {
 			Gate:     gate, Issued: a.store, Enrollments: a.store, Queue: a.store, Seen: a.seen, Kick: a.deliverer.Kick, Now: a.now, Log: a.log},
 		door:   &mdm.Door{Gate: gate, Invitations: a.requests, Issued: a.store, Authority: a.ca, DeviceCA: deviceCA, Profiles: profiles, Now: a.now, Log: a.log},
 		scep:   newSCEP(a.ca, identities, a.log),
-		portal: newPortal(a.requests, a.opts.Organization, a.opts.TLS == TLSOwn),
+		portal: newPortal(a.requests, a.opts.Organization, a.opts.TLS == TLSOwn, a.log),
 		api:    a.newAPI(roll, gate.Gate),
 	})
 	a.serve(a.main, router, tlsConfig)

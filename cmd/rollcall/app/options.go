@@ -1,8 +1,6 @@
 package app
 
 import (
-	"crypto/rsa"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"log/slog"
@@ -53,14 +51,14 @@ type Options struct {
 	ClientHeader string   `help:"Header in which a proxy passes the TLS client certificate (RFC 9440 or escaped PEM)." env:"ROLLCALL_CLIENT_HEADER"`
 	Proxies      []string `help:"Networks of the proxies whose headers are believed, such as 10.0.0.0/8." env:"ROLLCALL_PROXIES"`
 
-	APNSHost string `help:"Push service to use instead of Apple's." env:"ROLLCALL_APNS_HOST" hidden:""`
+	APNSHost  string   `help:"Push service to use instead of Apple's, for trials with simulated devices." env:"ROLLCALL_APNS_HOST"`
+	APNSRoots string   `help:"Certificates in PEM that --apns-host is trusted by; default: the system's." type:"path" env:"ROLLCALL_APNS_ROOTS"`
+	DeviceCAs []string `help:"Certificates in PEM of device CAs to trust beside Apple's, for trials with simulated devices." name:"device-ca" type:"path" env:"ROLLCALL_DEVICE_CA"`
 
 	LogLevel  string `help:"Least level that is logged." enum:"debug,info,warn,error" default:"info" env:"ROLLCALL_LOG_LEVEL"`
 	LogFormat string `help:"Format of the log." enum:"text,json" default:"text" env:"ROLLCALL_LOG_FORMAT"`
 
-	// What only programs set: the demo and tests bring their own Apple.
-	APNSRoots *x509.CertPool   `kong:"-"`
-	DeviceCAs []*rsa.PublicKey `kong:"-"` // trusted beside Apple's
+	// What only programs set.
 	LogOutput io.Writer        `kong:"-"`
 	Now       func() time.Time `kong:"-"`
 }

@@ -62,8 +62,8 @@ func newSCEP(ca *certs.Authority, identities *certs.Identities, log *slog.Logger
 	return scep.New(ca, identities, log)
 }
 
-func newPortal(requests *enroll.Requests, organization string, ownCA bool) *portal.Portal {
-	p := &portal.Portal{Requests: requests, Organization: organization,
+func newPortal(requests *enroll.Requests, organization string, ownCA bool, log *slog.Logger) *portal.Portal {
+	return &portal.Portal{Requests: requests, Organization: organization, OwnCA: ownCA, Logger: log,
 		Secret: func(r *http.Request) string { return mux.Vars(r)["secret"] },
 		ProfileURL: func(secret string) string {
 			if secret == "" {
@@ -71,10 +71,6 @@ func newPortal(requests *enroll.Requests, organization string, ownCA bool) *port
 			}
 			return pathStart + "?" + mdm.RequestParameter + "=" + secret
 		}}
-	if ownCA {
-		p.TrustURL = pathTrust
-	}
-	return p
 }
 
 func (a *App) newAPI(roll *enroll.Roll, gate *enroll.Gate) http.Handler {

@@ -2,6 +2,7 @@ package app
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/json"
@@ -19,6 +20,7 @@ import (
 	"golang.org/x/crypto/acme/autocert"
 
 	"rollcall/certs"
+	"rollcall/certs/deviceca"
 	"rollcall/mdm"
 )
 
@@ -136,6 +138,38 @@ func (o *Options) signer() (*mdm.Signer, error) {
 	return s, nil
 }
 
+// deviceCA is who signs for a device's serial: Apple, and for trials others.
+func (o *Options) deviceCA() (*deviceca.Verifier, error) {
+	v := deviceca.Apple()
+	for _, path := range o.DeviceCAs {
+		cert, err := readCertificate(path)
+		if err != nil {
+			return nil, fmt.Errorf("--device-ca %s: %w", path, err)
+		}
+		key, ok := cert.PublicKey.(*rsa.PublicKey)
+		if !ok {
+			return nil, fmt.Errorf("--device-ca %s: the key is not RSA", path)
+		}
+		v = v.WithTrusted(key)
+	}
+	return v, nil
+}
+
+func (o *Options) pushRoots() (*x509.CertPool, error) {
+	if o.APNSRoots == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(o.APNSRoots)
+	if err != nil {
+		return nil, fmt.Errorf("--apns-roots: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, errors.New("--apns-roots: the file holds no PEM certificate")
+	}
+	return pool, nil
+}
+
 // storedCA is the form the server's CA is sealed in.
 type storedCA struct {
 	Certificate []byte `json:"certificate"` // DER
@@ -197,17 +231,22 @@ func defaultURL(addr net.Addr) string {
 
 // certificateLeft is how long the first certificate of a PEM file is still good.
 func certificateLeft(path string, now time.Time) (time.Duration, error) {
-	b, err := os.ReadFile(path)
-	if err != nil {
-		return 0, err
-	}
-	block, _ := pem.Decode(b)
-	if block == nil {
-		return 0, errors.New("it holds no PEM block")
-	}
-	cert, err := x509.ParseCertificate(block.Bytes)
+	cert, err := readCertificate(path)
 	if err != nil {
 		return 0, err
 	}
 	return cert.NotAfter.Sub(now), nil
+}
+
+// readCertificate reads the first certificate of a PEM file.
+func readCertificate(path string) (*x509.Certificate, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(b)
+	if block == nil {
+		return nil, errors.New("it holds no PEM block")
+	}
+	return x509.ParseCertificate(block.Bytes)
 }
