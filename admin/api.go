@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"reflect"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -112,7 +113,7 @@ func (a *API) mount(router *mux.Router) huma.API {
 			Info: &huma.Info{Title: "Rollcall admin API", Version: "1", Description: "Devices are put on the roll before anyone unboxes them, and enroll through one gate. " +
 				"Errors are problem+json (RFC 9457) with a stable `code`; times are RFC 3339 in UTC."},
 			Components: &huma.Components{
-				Schemas:         huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer),
+				Schemas:         huma.NewMapRegistry("#/components/schemas/", schemaName),
 				SecuritySchemes: map[string]*huma.SecurityScheme{tokenScheme: {Type: "http", Scheme: "bearer", Description: "An API token. Each includes the roles below it: admin, operator, viewer."}},
 			},
 			Tags: tags,
@@ -136,6 +137,11 @@ func (a *API) mount(router *mux.Router) huma.API {
 	r.pushCertificate()
 	r.tokens()
 	return api
+}
+
+// schemaName is the name of a type in the document: DeviceView is a Device.
+func schemaName(t reflect.Type, hint string) string {
+	return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "View")
 }
 
 const (
@@ -257,13 +263,13 @@ func (a *API) kick() {
 	}
 }
 
-// listInput are the parameters of every list.
-type listInput struct {
+// ListParams are the parameters of every list.
+type ListParams struct {
 	Limit  int    `query:"limit" minimum:"1" maximum:"1000" default:"100" doc:"How many rows at most."`
 	Cursor string `query:"cursor" maxLength:"400" doc:"next_cursor of the previous page."`
 }
 
-func (in listInput) page() (enroll.Page, error) {
+func (in ListParams) page() (enroll.Page, error) {
 	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
 	if err != nil {
 		return enroll.Page{}, enroll.Errorf(enroll.KindInvalid, "cursor_invalid", "the cursor is not one that a list gave").WithHint("Use next_cursor of the previous page, or leave it out to start anew.")

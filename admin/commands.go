@@ -91,7 +91,7 @@ func (r routes) commands() {
 	}
 
 	add(r, RoleViewer, op("get-receipt", http.MethodGet, "/receipt", "Read what a device got of its policies", "Each item of its desired state with the command that carried it, and the time from enrollment to policy."),
-		func(ctx context.Context, in *serialInput) (*body[receiptView], error) {
+		func(ctx context.Context, in *SerialParam) (*body[receiptView], error) {
 			d, err := in.device(ctx, a)
 			if err != nil {
 				return nil, err
@@ -101,8 +101,8 @@ func (r routes) commands() {
 		})
 
 	type listCommands struct {
-		serialInput
-		listInput
+		SerialParam
+		ListParams
 	}
 	add(r, RoleViewer, op("list-commands", http.MethodGet, "/commands", "List the commands of a device", "Of its current enrollment, newest first."),
 		func(ctx context.Context, in *listCommands) (*body[list[commandView]], error) {
@@ -124,7 +124,7 @@ func (r routes) commands() {
 		})
 
 	type getCommand struct {
-		serialInput
+		SerialParam
 		ID string `path:"id" maxLength:"64"`
 	}
 	add(r, RoleViewer, op("get-command", http.MethodGet, "/commands/{id}", "Read a command", "With the device's answer."),
@@ -141,8 +141,8 @@ func (r routes) commands() {
 		})
 
 	type sendCommand struct {
-		serialInput
-		ContentType string `header:"Content-Type"`
+		SerialParam
+		ContentType string `header:"Content-Type" hidden:"true"`
 		RawBody     []byte `contentType:"application/xml"`
 	}
 	send := accepted(op("send-command", http.MethodPost, "/commands", "Send a command", "Either JSON with request_type and args, or, as application/xml, the property list of the command as it is."))
@@ -175,7 +175,7 @@ func (r routes) commands() {
 	})
 
 	add(r, RoleOperator, accepted(op("disenroll-device", http.MethodPost, "/disenroll", "Disenroll a device", "Removes the enrollment profile, and with it all that was managed. The row stays on the roll.")),
-		func(ctx context.Context, in *serialInput) (*body[queuedView], error) {
+		func(ctx context.Context, in *SerialParam) (*body[queuedView], error) {
 			d, err := in.device(ctx, a)
 			if err != nil {
 				return nil, err
@@ -190,7 +190,7 @@ func (r routes) commands() {
 
 	push := op("push-device", http.MethodPost, "/push", "Wake a device", "It asks for its commands. Every command does this by itself.")
 	push.DefaultStatus = http.StatusAccepted
-	add(r, RoleOperator, push, func(ctx context.Context, in *serialInput) (*struct{}, error) {
+	add(r, RoleOperator, push, func(ctx context.Context, in *SerialParam) (*struct{}, error) {
 		d, err := in.device(ctx, a)
 		if err != nil {
 			return nil, err

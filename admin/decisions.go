@@ -10,7 +10,7 @@ import (
 	"rollcall/enroll"
 )
 
-type decisionView struct {
+type DecisionView struct {
 	ID         string          `json:"id,omitempty"`
 	At         time.Time       `json:"at"`
 	Channel    enroll.Channel  `json:"channel" enum:"ota,profile,ade,account,agent,amapi" doc:"The way the device arrived by."`
@@ -31,14 +31,14 @@ type decisionView struct {
 }
 
 // viewDecision leaves out trace and facts.
-func viewDecision(d enroll.Decision) decisionView {
+func viewDecision(d enroll.Decision) DecisionView {
 	reason := d.Code.Reason()
-	return decisionView{ID: d.ID, At: utc(d.At), Channel: d.Channel, Platform: d.Platform, Serial: d.Serial, Evidence: d.Evidence, Mode: d.Mode, Outcome: d.Outcome,
+	return DecisionView{ID: d.ID, At: utc(d.At), Channel: d.Channel, Platform: d.Platform, Serial: d.Serial, Evidence: d.Evidence, Mode: d.Mode, Outcome: d.Outcome,
 		Code: d.Code, Enforced: d.Enforced, RequestID: d.RequestID, RemoteAddr: d.RemoteAddr, Text: reason.Admin, Fix: reason.Fix, Person: reason.Person}
 }
 
 type evaluationView struct {
-	decisionView
+	DecisionView
 	OnRoll   bool     `json:"on_roll" doc:"There is a row with this serial."`
 	Groups   []string `json:"groups" doc:"Groups the device is in."`
 	Policies []string `json:"policies" doc:"Policies it would get."`
@@ -47,7 +47,7 @@ type evaluationView struct {
 func (r routes) decisions() {
 	a := r.a
 	type listDecisions struct {
-		listInput
+		ListParams
 		Serial  string         `query:"serial" maxLength:"200"`
 		Outcome enroll.Outcome `query:"outcome" enum:"allow,hold,deny,error"`
 		Code    enroll.Code    `query:"code" maxLength:"64" example:"deny.not_pre_enrolled"`
@@ -55,7 +55,7 @@ func (r routes) decisions() {
 	}
 	add(r, RoleViewer, huma.Operation{OperationID: "list-decisions", Method: http.MethodGet, Path: "/decisions", Tags: []string{"Gate"},
 		Summary: "List the gate's decisions", Description: "Every arrival of a device on any channel, newest first."},
-		func(ctx context.Context, in *listDecisions) (*body[list[decisionView]], error) {
+		func(ctx context.Context, in *listDecisions) (*body[list[DecisionView]], error) {
 			p, err := in.page()
 			if err != nil {
 				return nil, err
@@ -64,7 +64,7 @@ func (r routes) decisions() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[decisionView]]{listOf(ds, p, func(d enroll.Decision) string { return d.ID }, viewDecision)}, nil
+			return &body[list[DecisionView]]{listOf(ds, p, func(d enroll.Decision) string { return d.ID }, viewDecision)}, nil
 		})
 
 	type oneDecision struct {
@@ -72,7 +72,7 @@ func (r routes) decisions() {
 	}
 	add(r, RoleViewer, huma.Operation{OperationID: "get-decision", Method: http.MethodGet, Path: "/decisions/{id}", Tags: []string{"Gate"},
 		Summary: "Read a decision", Description: "With every check, what it means and what can be done about it."},
-		func(ctx context.Context, in *oneDecision) (*body[decisionView], error) {
+		func(ctx context.Context, in *oneDecision) (*body[DecisionView], error) {
 			d, err := a.Decisions.Decision(ctx, in.ID)
 			if err != nil {
 				return nil, err
@@ -80,10 +80,10 @@ func (r routes) decisions() {
 			v := viewDecision(d)
 			v.Trace = d.Trace
 			v.Facts, err = a.factsOf(ctx, d)
-			return &body[decisionView]{v}, err
+			return &body[DecisionView]{v}, err
 		})
 
-	type evaluate struct {
+	type evaluateAttempt struct {
 		Body struct {
 			Serial   string          `json:"serial" minLength:"1" maxLength:"200"`
 			Platform enroll.Platform `json:"platform" enum:"android,ios" doc:"What the device presents itself as."`
@@ -93,12 +93,12 @@ func (r routes) decisions() {
 	}
 	add(r, RoleViewer, huma.Operation{OperationID: "evaluate", Method: http.MethodPost, Path: "/gate/evaluate", Tags: []string{"Gate"},
 		Summary: "Ask what would happen", Description: "What the gate would answer to a device, and why, before it arrives. Nothing is recorded."},
-		func(ctx context.Context, in *evaluate) (*body[evaluationView], error) {
+		func(ctx context.Context, in *evaluateAttempt) (*body[evaluationView], error) {
 			d, err := a.Gate.Explain(ctx, enroll.Attempt{Serial: in.Body.Serial, Platform: in.Body.Platform, Channel: in.Body.Channel, Evidence: in.Body.Evidence})
 			if err != nil {
 				return nil, err
 			}
-			out := evaluationView{decisionView: viewDecision(d), OnRoll: d.DeviceID != "", Groups: []string{}, Policies: []string{}}
+			out := evaluationView{DecisionView: viewDecision(d), OnRoll: d.DeviceID != "", Groups: []string{}, Policies: []string{}}
 			out.Trace = d.Trace
 			if !out.OnRoll {
 				return &body[evaluationView]{out}, nil

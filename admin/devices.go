@@ -19,7 +19,7 @@ import (
 // preEnrolledBanner is shown until the user accepts the enrollment request.
 const preEnrolledBanner = "Pre enrolled Device"
 
-type deviceView struct {
+type DeviceView struct {
 	Serial     string                   `json:"serial" doc:"Normal form: upper case, without spaces, dots and dashes." example:"C39XK1ABCD01"`
 	Platform   enroll.Platform          `json:"platform" enum:"android,ios,apple"`
 	Ownership  enroll.Ownership         `json:"ownership" enum:"personal,corporate,selectuser"`
@@ -52,9 +52,9 @@ type blockView struct {
 	Reason string    `json:"reason,omitempty"`
 }
 
-// changeView is a device after a change.
-type changeView struct {
-	deviceView
+// deviceChangeView is a device after a change.
+type deviceChangeView struct {
+	DeviceView
 	Created bool `json:"created" doc:"The row is new."`
 	Changed bool `json:"changed" doc:"false: it was so already."`
 }
@@ -66,9 +66,9 @@ type deviceViews struct {
 	users map[string]*userView
 }
 
-func (v *deviceViews) view(ctx context.Context, d enroll.Device) (deviceView, error) {
+func (v *deviceViews) view(ctx context.Context, d enroll.Device) (DeviceView, error) {
 	d = d.Redacted()
-	out := deviceView{Serial: d.Serial, Platform: d.Platform, Ownership: d.Ownership, Name: d.Name, State: d.Effective(), Sources: d.Sources, Groups: []string{},
+	out := DeviceView{Serial: d.Serial, Platform: d.Platform, Ownership: d.Ownership, Name: d.Name, State: d.Effective(), Sources: d.Sources, Groups: []string{},
 		AcceptedAt: utc(d.AcceptedAt), EnrolledAt: utc(d.EnrolledAt), LastSeenAt: utc(d.LastSeenAt), CreatedAt: utc(d.CreatedAt), UpdatedAt: utc(d.UpdatedAt), Version: d.Version}
 	if out.Sources == nil {
 		out.Sources = map[string]enroll.Source{}
@@ -84,7 +84,7 @@ func (v *deviceViews) view(ctx context.Context, d enroll.Device) (deviceView, er
 	}
 	var err error
 	if out.User, err = v.user(ctx, d.UserID); err != nil {
-		return deviceView{}, err
+		return DeviceView{}, err
 	}
 	groups, err := v.a.Roll.GroupsOf(ctx, d.ID)
 	for _, g := range groups {
@@ -112,17 +112,17 @@ func (v *deviceViews) user(ctx context.Context, id string) (*userView, error) {
 }
 
 // deviceBody is a device as the answer of an operation.
-func (a *API) deviceBody(ctx context.Context, d enroll.Device) (*body[deviceView], error) {
+func (a *API) deviceBody(ctx context.Context, d enroll.Device) (*body[DeviceView], error) {
 	view, err := (&deviceViews{a: a}).view(ctx, d)
-	return &body[deviceView]{view}, err
+	return &body[DeviceView]{view}, err
 }
 
-// serialInput is the path of every operation on one device.
-type serialInput struct {
+// SerialParam is the path of every operation on one device.
+type SerialParam struct {
 	Serial string `path:"serial" maxLength:"200" doc:"Serial in any spelling."`
 }
 
-func (in serialInput) device(ctx context.Context, a *API) (enroll.Device, error) {
+func (in SerialParam) device(ctx context.Context, a *API) (enroll.Device, error) {
 	d, err := a.Roll.Device(ctx, enroll.NormalizeSerial(in.Serial))
 	if enroll.KindOf(err) == enroll.KindNotFound {
 		return d, enroll.NoDevice(in.Serial)
@@ -160,7 +160,7 @@ func (r routes) devices() {
 	}
 
 	type listDevices struct {
-		listInput
+		ListParams
 		State    enroll.State    `query:"state" enum:"pre_enrolled,invited,enrolling,enrolled,unenrolled,pending_approval,blocked,expired"`
 		Platform enroll.Platform `query:"platform" enum:"android,ios,apple"`
 		Group    string          `query:"group" maxLength:"255" doc:"Name of a group the device is a member of."`
@@ -168,7 +168,7 @@ func (r routes) devices() {
 		Search   string          `query:"q" maxLength:"255" doc:"Start of the serial, of the device name or of the owner's e-mail address."`
 	}
 	add(r, RoleViewer, op("list-devices", http.MethodGet, "", "List the roll", "Pre-enrolled and enrolled devices in one list, in the order of serials."),
-		func(ctx context.Context, in *listDevices) (*body[list[deviceView]], error) {
+		func(ctx context.Context, in *listDevices) (*body[list[DeviceView]], error) {
 			p, err := in.page()
 			if err != nil {
 				return nil, err
@@ -187,16 +187,16 @@ func (r routes) devices() {
 			}
 			views := deviceViews{a: a}
 			var failed error
-			out := listOf(devices, p, func(d enroll.Device) string { return d.Serial }, func(d enroll.Device) deviceView {
+			out := listOf(devices, p, func(d enroll.Device) string { return d.Serial }, func(d enroll.Device) DeviceView {
 				v, err := views.view(ctx, d)
 				failed = errors.Join(failed, err)
 				return v
 			})
-			return &body[list[deviceView]]{out}, failed
+			return &body[list[DeviceView]]{out}, failed
 		})
 
 	add(r, RoleViewer, op("get-device", http.MethodGet, "/{serial}", "Read a device", "Until the user has accepted the enrollment request there is a banner, and nothing about the device itself but its serial."),
-		func(ctx context.Context, in *serialInput) (*body[deviceView], error) {
+		func(ctx context.Context, in *SerialParam) (*body[DeviceView], error) {
 			d, err := in.device(ctx, a)
 			if err != nil {
 				return nil, err
@@ -205,19 +205,19 @@ func (r routes) devices() {
 		})
 
 	type putDevice struct {
-		serialInput
+		SerialParam
 		Body deviceInput
 	}
 	type changed struct {
 		Status int
-		Body   changeView
+		Body   deviceChangeView
 	}
 	changedBody := func(ctx context.Context, d enroll.Device, created, isChanged bool) (*changed, error) {
 		if isChanged {
 			a.kick()
 		}
 		view, err := (&deviceViews{a: a}).view(ctx, d)
-		out := &changed{Status: http.StatusOK, Body: changeView{deviceView: view, Created: created, Changed: isChanged}}
+		out := &changed{Status: http.StatusOK, Body: deviceChangeView{DeviceView: view, Created: created, Changed: isChanged}}
 		if created {
 			out.Status = http.StatusCreated
 		}
@@ -233,7 +233,7 @@ func (r routes) devices() {
 		})
 
 	type patchDevice struct {
-		serialInput
+		SerialParam
 		RawBody []byte `contentType:"application/merge-patch+json"`
 	}
 	patch := op("patch-device", http.MethodPatch, "/{serial}", "Change a device", "JSON merge patch (RFC 7396): fields that are left out stay, null clears name and user.")
@@ -253,7 +253,7 @@ func (r routes) devices() {
 	})
 
 	add(r, RoleOperator, op("delete-device", http.MethodDelete, "/{serial}", "Take a device off the roll", "For rows that are not enrolled; an enrolled device is disenrolled instead."),
-		func(ctx context.Context, in *serialInput) (*struct{}, error) {
+		func(ctx context.Context, in *SerialParam) (*struct{}, error) {
 			d, err := in.device(ctx, a)
 			if err != nil {
 				return nil, err
@@ -266,13 +266,13 @@ func (r routes) devices() {
 		})
 
 	type blockDevice struct {
-		serialInput
+		SerialParam
 		Body struct {
 			Reason string `json:"reason" maxLength:"500" doc:"For other admins; the person at the device does not see it."`
 		}
 	}
 	add(r, RoleOperator, op("block-device", http.MethodPost, "/{serial}/block", "Block a device", "The gate refuses it from now on, in every mode, until it is unblocked. An existing enrollment goes on."),
-		func(ctx context.Context, in *blockDevice) (*body[deviceView], error) {
+		func(ctx context.Context, in *blockDevice) (*body[DeviceView], error) {
 			d, err := a.Roll.Block(ctx, in.Serial, in.Body.Reason)
 			if err != nil {
 				return nil, err
@@ -280,7 +280,7 @@ func (r routes) devices() {
 			return a.deviceBody(ctx, d)
 		})
 	add(r, RoleOperator, op("unblock-device", http.MethodPost, "/{serial}/unblock", "Unblock a device", "The gate lets it pass again as the roll says."),
-		func(ctx context.Context, in *serialInput) (*body[deviceView], error) {
+		func(ctx context.Context, in *SerialParam) (*body[DeviceView], error) {
 			d, err := a.Roll.Unblock(ctx, in.Serial)
 			if err != nil {
 				return nil, err
@@ -289,7 +289,7 @@ func (r routes) devices() {
 		})
 
 	add(r, RoleViewer, op("list-device-policies", http.MethodGet, "/{serial}/policies", "List the policies a device gets", "Its own, then those of its groups, in the order of binding. Before enrollment: what it will get at its first check-in."),
-		func(ctx context.Context, in *serialInput) (*body[list[policyView]], error) {
+		func(ctx context.Context, in *SerialParam) (*body[list[PolicyView]], error) {
 			d, err := in.device(ctx, a)
 			if err != nil {
 				return nil, err
@@ -298,7 +298,7 @@ func (r routes) devices() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[policyView]]{listOf(ps, enroll.Page{}, func(p policy.Policy) string { return p.Name }, viewPolicy)}, nil
+			return &body[list[PolicyView]]{listOf(ps, enroll.Page{}, func(p policy.Policy) string { return p.Name }, viewPolicy)}, nil
 		})
 }
 

@@ -10,7 +10,7 @@
 // state of its own: what it knows is in the services and stores it is given.
 //
 // Before a device's user has accepted, nothing about the device but its serial
-// leaves the server; deviceView is the one place where a device becomes JSON.
+// leaves the server; DeviceView is the one place where a device becomes JSON.
 //
 // It does not read forms, keeps no sessions and sends no CORS headers: it is
 // for programs with a token. The page a phone opens is in admin/portal.

@@ -23,7 +23,7 @@ func viewGroup(g enroll.Group) groupView {
 	return groupView{Name: g.Name, Devices: g.Devices, CreatedAt: utc(g.CreatedAt), UpdatedAt: utc(g.UpdatedAt)}
 }
 
-type groupInput struct {
+type GroupParam struct {
 	Name string `path:"name" maxLength:"255"`
 }
 
@@ -67,13 +67,13 @@ func (r routes) groups() {
 	})
 
 	add(r, RoleViewer, op("get-group", http.MethodGet, "/{name}", "Read a group", ""),
-		func(ctx context.Context, in *groupInput) (*body[groupView], error) {
+		func(ctx context.Context, in *GroupParam) (*body[groupView], error) {
 			g, err := a.Roll.Group(ctx, in.Name)
 			return &body[groupView]{viewGroup(g)}, err
 		})
 
 	add(r, RoleOperator, op("delete-group", http.MethodDelete, "/{name}", "Delete a group", "Its members stay on the roll and lose the policies that were bound to it."),
-		func(ctx context.Context, in *groupInput) (*struct{}, error) {
+		func(ctx context.Context, in *GroupParam) (*struct{}, error) {
 			if err := a.Roll.DeleteGroup(ctx, in.Name); err != nil {
 				return nil, err
 			}
@@ -81,15 +81,15 @@ func (r routes) groups() {
 			return nil, nil
 		})
 
-	type members struct {
-		groupInput
+	type changeMembers struct {
+		GroupParam
 		Body struct {
 			Add    []string `json:"add,omitempty" maxItems:"1000" doc:"Serials."`
 			Remove []string `json:"remove,omitempty" maxItems:"1000" doc:"Serials."`
 		}
 	}
 	add(r, RoleOperator, op("change-members", http.MethodPost, "/{name}/members", "Add and remove members", "All or none: a serial that is not on the roll refuses the whole change. Works before and after devices enroll."),
-		func(ctx context.Context, in *members) (*body[groupView], error) {
+		func(ctx context.Context, in *changeMembers) (*body[groupView], error) {
 			if err := a.Roll.ChangeMembers(ctx, in.Name, normalized(in.Body.Add), normalized(in.Body.Remove)); err != nil {
 				return nil, err
 			}

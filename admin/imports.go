@@ -39,7 +39,7 @@ func viewImport(r enroll.ImportReport) importView {
 type importInput struct {
 	Domain      string `query:"domain" maxLength:"255" doc:"Directory the users of the file belong to; needed. \"local\" is always there." example:"local"`
 	FileName    string `query:"file_name" maxLength:"255" doc:"For the list of imports."`
-	ContentType string `header:"Content-Type"`
+	ContentType string `header:"Content-Type" hidden:"true"`
 
 	file io.Reader
 }
@@ -89,7 +89,7 @@ func (r routes) imports() {
 	})
 
 	add(r, RoleViewer, huma.Operation{OperationID: "list-imports", Method: http.MethodGet, Path: "/imports", Tags: []string{"Imports"}, Summary: "List the imports", Description: "Newest first."},
-		func(ctx context.Context, in *listInput) (*body[list[importView]], error) {
+		func(ctx context.Context, in *ListParams) (*body[list[importView]], error) {
 			p, err := in.page()
 			if err != nil {
 				return nil, err

@@ -12,7 +12,7 @@ import (
 	"rollcall/policy"
 )
 
-type policyView struct {
+type PolicyView struct {
 	Name       string           `json:"name"`
 	Version    int64            `json:"version" doc:"Grows by one with every change."`
 	DeviceName string           `json:"device_name,omitempty" doc:"Name its devices are to have; {serial} stands for the serial."`
@@ -21,8 +21,8 @@ type policyView struct {
 	UpdatedAt  time.Time        `json:"updated_at"`
 }
 
-func viewPolicy(p policy.Policy) policyView {
-	v := policyView{Name: p.Name, Version: p.Version, DeviceName: p.DeviceName, Profiles: p.Profiles, CreatedAt: utc(p.CreatedAt), UpdatedAt: utc(p.UpdatedAt)}
+func viewPolicy(p policy.Policy) PolicyView {
+	v := PolicyView{Name: p.Name, Version: p.Version, DeviceName: p.DeviceName, Profiles: p.Profiles, CreatedAt: utc(p.CreatedAt), UpdatedAt: utc(p.UpdatedAt)}
 	if v.Profiles == nil {
 		v.Profiles = []policy.Profile{}
 	}
@@ -30,7 +30,7 @@ func viewPolicy(p policy.Policy) policyView {
 }
 
 type policyChangeView struct {
-	policyView
+	PolicyView
 	Created bool `json:"created" doc:"The policy is new."`
 	Changed bool `json:"changed" doc:"false: it was so already."`
 }
@@ -40,27 +40,27 @@ type policyChanged struct {
 	Body   policyChangeView
 }
 
-type bindingView struct {
+type BindingView struct {
 	Group  string `json:"group,omitempty"`
 	Serial string `json:"serial,omitempty"`
 }
 
 type bindingChangeView struct {
-	bindingView
+	BindingView
 	Changed bool `json:"changed" doc:"false: it was so already."`
 }
 
-type policyInput struct {
+type PolicyParam struct {
 	Name string `path:"name" maxLength:"255"`
 }
 
-// bindingInput is what a policy is bound to.
-type bindingInput struct {
+// BindingParams is what a policy is bound to.
+type BindingParams struct {
 	Group  string `json:"group,omitempty" query:"group" maxLength:"255" doc:"Name of a group."`
 	Serial string `json:"serial,omitempty" query:"serial" maxLength:"200" doc:"Serial of a device."`
 }
 
-func (b bindingInput) target() (policy.Target, error) {
+func (b BindingParams) target() (policy.Target, error) {
 	if (b.Group == "") == (b.Serial == "") {
 		return policy.Target{}, enroll.Errorf(enroll.KindInvalid, "target_invalid", "a binding names either a group or a serial")
 	}
@@ -94,7 +94,7 @@ func (a *API) changePolicy(ctx context.Context, name string, mayCreate bool, cha
 	if changed {
 		a.kick()
 	}
-	out := &policyChanged{Status: http.StatusOK, Body: policyChangeView{policyView: viewPolicy(p), Created: created, Changed: changed}}
+	out := &policyChanged{Status: http.StatusOK, Body: policyChangeView{PolicyView: viewPolicy(p), Created: created, Changed: changed}}
 	if created {
 		out.Status = http.StatusCreated
 	}
@@ -108,22 +108,22 @@ func (r routes) policies() {
 	}
 
 	add(r, RoleViewer, op("list-policies", http.MethodGet, "", "List the policies", "All of them, by name."),
-		func(ctx context.Context, _ *struct{}) (*body[list[policyView]], error) {
+		func(ctx context.Context, _ *struct{}) (*body[list[PolicyView]], error) {
 			ps, err := a.Policies.Policies(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[policyView]]{listOf(ps, enroll.Page{}, func(p policy.Policy) string { return p.Name }, viewPolicy)}, nil
+			return &body[list[PolicyView]]{listOf(ps, enroll.Page{}, func(p policy.Policy) string { return p.Name }, viewPolicy)}, nil
 		})
 
 	add(r, RoleViewer, op("get-policy", http.MethodGet, "/{name}", "Read a policy", ""),
-		func(ctx context.Context, in *policyInput) (*body[policyView], error) {
+		func(ctx context.Context, in *PolicyParam) (*body[PolicyView], error) {
 			p, err := a.Policies.Policy(ctx, in.Name)
-			return &body[policyView]{viewPolicy(p)}, err
+			return &body[PolicyView]{viewPolicy(p)}, err
 		})
 
 	type putPolicy struct {
-		policyInput
+		PolicyParam
 		Body struct {
 			DeviceName *string           `json:"device_name,omitempty" maxLength:"255" doc:"Name its devices are to have; {serial} stands for the serial."`
 			Profiles   *[]policy.Profile `json:"profiles,omitempty" maxItems:"100" doc:"All profiles of the policy. In content, bytes are {\"$data\": base64} and dates {\"$date\": RFC 3339}."`
@@ -144,7 +144,7 @@ func (r routes) policies() {
 	})
 
 	add(r, RoleAdmin, op("delete-policy", http.MethodDelete, "/{name}", "Delete a policy", "With its bindings; its profiles are removed from the devices that have them."),
-		func(ctx context.Context, in *policyInput) (*struct{}, error) {
+		func(ctx context.Context, in *PolicyParam) (*struct{}, error) {
 			if err := a.Policies.DeletePolicy(ctx, in.Name); err != nil {
 				return nil, err
 			}
@@ -152,12 +152,12 @@ func (r routes) policies() {
 			return nil, nil
 		})
 
-	type profileInput struct {
-		policyInput
+	type ProfileParam struct {
+		PolicyParam
 		ID string `path:"id" maxLength:"64" doc:"Stable name of the profile in the policy."`
 	}
 	type putProfile struct {
-		profileInput
+		ProfileParam
 		RawBody []byte `contentType:"application/x-apple-aspen-config"`
 	}
 	upload := op("put-profile", http.MethodPut, "/{name}/profiles/{id}", "Upload a .mobileconfig file", "It becomes one profile of the policy, in place of the one with this id. The file may be signed.")
@@ -178,7 +178,7 @@ func (r routes) policies() {
 		})
 	})
 	add(r, RoleAdmin, op("delete-profile", http.MethodDelete, "/{name}/profiles/{id}", "Take a profile out of a policy", "It is removed from the devices that have it."),
-		func(ctx context.Context, in *profileInput) (*policyChanged, error) {
+		func(ctx context.Context, in *ProfileParam) (*policyChanged, error) {
 			return a.changePolicy(ctx, in.Name, false, func(p *policy.Policy) error {
 				i := profileIndex(*p, in.ID)
 				if i < 0 {
@@ -190,24 +190,24 @@ func (r routes) policies() {
 		})
 
 	add(r, RoleViewer, op("list-bindings", http.MethodGet, "/{name}/bindings", "List what a policy is bound to", ""),
-		func(ctx context.Context, in *policyInput) (*body[list[bindingView]], error) {
+		func(ctx context.Context, in *PolicyParam) (*body[list[BindingView]], error) {
 			targets, err := a.Policies.Bindings(ctx, in.Name)
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[bindingView]]{listOf(targets, enroll.Page{}, func(policy.Target) string { return "" }, func(t policy.Target) bindingView { return bindingView(t) })}, nil
+			return &body[list[BindingView]]{listOf(targets, enroll.Page{}, func(policy.Target) string { return "" }, func(t policy.Target) BindingView { return BindingView(t) })}, nil
 		})
 
-	type bind struct {
-		policyInput
-		Body bindingInput
+	type bindPolicy struct {
+		PolicyParam
+		Body BindingParams
 	}
-	type unbind struct {
-		policyInput
-		bindingInput
+	type unbindPolicy struct {
+		PolicyParam
+		BindingParams
 	}
 	// bound answers a change of a binding; change is Bind or Unbind.
-	bound := func(ctx context.Context, name string, in bindingInput, change func(context.Context, string, policy.Target) (bool, error)) (*body[bindingChangeView], error) {
+	bound := func(ctx context.Context, name string, in BindingParams, change func(context.Context, string, policy.Target) (bool, error)) (*body[bindingChangeView], error) {
 		target, err := in.target()
 		if err != nil {
 			return nil, err
@@ -219,15 +219,15 @@ func (r routes) policies() {
 		if changed {
 			a.kick()
 		}
-		return &body[bindingChangeView]{bindingChangeView{bindingView(target), changed}}, nil
+		return &body[bindingChangeView]{bindingChangeView{BindingView(target), changed}}, nil
 	}
 	add(r, RoleAdmin, op("bind-policy", http.MethodPost, "/{name}/bindings", "Bind a policy", "To a group or to one device, before or after it enrolls."),
-		func(ctx context.Context, in *bind) (*body[bindingChangeView], error) {
+		func(ctx context.Context, in *bindPolicy) (*body[bindingChangeView], error) {
 			return bound(ctx, in.Name, in.Body, a.Policies.Bind)
 		})
 	add(r, RoleAdmin, op("unbind-policy", http.MethodDelete, "/{name}/bindings", "Unbind a policy", "From a group or from one device; its profiles are removed from devices that get them from nowhere else."),
-		func(ctx context.Context, in *unbind) (*body[bindingChangeView], error) {
-			return bound(ctx, in.Name, in.bindingInput, a.Policies.Unbind)
+		func(ctx context.Context, in *unbindPolicy) (*body[bindingChangeView], error) {
+			return bound(ctx, in.Name, in.BindingParams, a.Policies.Unbind)
 		})
 }
 

@@ -30,11 +30,11 @@ func (r routes) settings() {
 			s, err := a.Roll.Settings(ctx)
 			return viewRestrictions(s), err
 		})
-	type put struct {
+	type putRestrictions struct {
 		Body restrictionsView
 	}
 	add(r, RoleAdmin, op("put-enrollment-restrictions", http.MethodPut, "Set the enrollment restrictions", "Takes effect with the next device that arrives. Enrolled devices are not touched."),
-		func(ctx context.Context, in *put) (*body[restrictionsView], error) {
+		func(ctx context.Context, in *putRestrictions) (*body[restrictionsView], error) {
 			s := enroll.Settings{PreEnrolledDevicesOnly: in.Body.PreEnrolledDevicesOnly, UpdatedAt: a.now().UTC()}
 			return viewRestrictions(s), a.Roll.PutSettings(ctx, s)
 		})
@@ -65,7 +65,7 @@ func (r routes) pushCertificate() {
 			return viewPushCertificate(info), err
 		})
 
-	type csrInput struct {
+	type createCSR struct {
 		Body struct {
 			Email string `json:"email" maxLength:"254" doc:"Goes into the request."`
 		}
@@ -74,12 +74,12 @@ func (r routes) pushCertificate() {
 		CSR string `json:"csr_pem"`
 	}
 	add(r, RoleAdmin, op("create-push-csr", http.MethodPost, "/csr", "Make a certificate request", "Have it signed by an MDM vendor, and upload the signed request at identity.apple.com/pushcert. The key stays on the server."),
-		func(ctx context.Context, in *csrInput) (*body[csrView], error) {
+		func(ctx context.Context, in *createCSR) (*body[csrView], error) {
 			csr, err := a.PushCertificates.CSR(ctx, in.Body.Email)
 			return &body[csrView]{csrView{string(csr)}}, err
 		})
 
-	type put struct {
+	type putPushCertificate struct {
 		Body struct {
 			Certificate string `json:"certificate_pem" minLength:"1" doc:"As Apple gave it; further certificates of its chain may follow."`
 			Key         string `json:"key_pem,omitempty" doc:"Only where the request was not made by this server."`
@@ -87,7 +87,7 @@ func (r routes) pushCertificate() {
 		}
 	}
 	add(r, RoleAdmin, op("put-push-certificate", http.MethodPut, "", "Install the push certificate", "Refuses one with another topic than the current one, unless forced."),
-		func(ctx context.Context, in *put) (*body[pushCertificateView], error) {
+		func(ctx context.Context, in *putPushCertificate) (*body[pushCertificateView], error) {
 			info, err := a.PushCertificates.Install(ctx, []byte(in.Body.Certificate), []byte(in.Body.Key), in.Body.Force)
 			if err != nil {
 				return nil, err

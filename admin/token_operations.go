@@ -10,7 +10,7 @@ import (
 	"rollcall/enroll"
 )
 
-type tokenView struct {
+type TokenView struct {
 	ID         string    `json:"id"`
 	Name       string    `json:"name"`
 	Role       Role      `json:"role" enum:"viewer,operator,admin"`
@@ -20,12 +20,12 @@ type tokenView struct {
 	RevokedAt  time.Time `json:"revoked_at,omitzero"`
 }
 
-func viewToken(t Token) tokenView {
-	return tokenView{ID: t.ID, Name: t.Name, Role: t.Role, CreatedAt: utc(t.CreatedAt), ExpiresAt: utc(t.ExpiresAt), LastUsedAt: utc(t.LastUsedAt), RevokedAt: utc(t.RevokedAt)}
+func viewToken(t Token) TokenView {
+	return TokenView{ID: t.ID, Name: t.Name, Role: t.Role, CreatedAt: utc(t.CreatedAt), ExpiresAt: utc(t.ExpiresAt), LastUsedAt: utc(t.LastUsedAt), RevokedAt: utc(t.RevokedAt)}
 }
 
 type newTokenView struct {
-	tokenView
+	TokenView
 	Token string `json:"token" doc:"The token itself. It is shown here and never again."`
 }
 
@@ -35,15 +35,15 @@ func (r routes) tokens() {
 		return huma.Operation{OperationID: id, Method: method, Path: "/tokens" + path, Tags: []string{"Settings"}, Summary: summary, Description: description}
 	}
 	add(r, RoleAdmin, op("list-tokens", http.MethodGet, "", "List the API tokens", "Newest first, revoked ones included."),
-		func(ctx context.Context, _ *struct{}) (*body[list[tokenView]], error) {
+		func(ctx context.Context, _ *struct{}) (*body[list[TokenView]], error) {
 			ts, err := a.Tokens.Tokens(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[tokenView]]{listOf(ts, enroll.Page{}, func(t Token) string { return t.ID }, viewToken)}, nil
+			return &body[list[TokenView]]{listOf(ts, enroll.Page{}, func(t Token) string { return t.ID }, viewToken)}, nil
 		})
 
-	type create struct {
+	type createToken struct {
 		Body struct {
 			Name      string    `json:"name" maxLength:"255" doc:"What it is for; shown beside what was done with it."`
 			Role      Role      `json:"role" enum:"viewer,operator,admin"`
@@ -52,7 +52,7 @@ func (r routes) tokens() {
 	}
 	created := op("create-token", http.MethodPost, "", "Make an API token", "The token is in the answer and cannot be read again.")
 	created.DefaultStatus = http.StatusCreated
-	add(r, RoleAdmin, created, func(ctx context.Context, in *create) (*body[newTokenView], error) {
+	add(r, RoleAdmin, created, func(ctx context.Context, in *createToken) (*body[newTokenView], error) {
 		if err := checkName("token", in.Body.Name); err != nil {
 			return nil, err
 		}
