@@ -98,7 +98,7 @@ func judgeError(err error) verdict {
 	if errors.As(err, &address) {
 		err = address.Err
 	}
-	v := verdict{outcome: Retry, reason: clip(err.Error()), cause: "connection", trouble: unreachable}
+	v := verdict{outcome: Retry, reason: clip(err.Error()), cause: lostConnection, trouble: unreachable}
 	var (
 		serverCertificate *tls.CertificateVerificationError
 		unknownAuthority  x509.UnknownAuthorityError
@@ -113,9 +113,14 @@ func judgeError(err error) verdict {
 	case errors.As(err, &network) && network.Op == "remote error": // a TLS alert
 		v.slow, v.trouble, v.report = true, configuration, true
 		v.cause = "client certificate"
+	case errors.As(err, &network) && network.Op == "dial":
+		v.cause = "dial"
 	}
 	return v
 }
+
+// lostConnection is the cause of a request whose connection broke.
+const lostConnection = "connection"
 
 func clip(s string) string {
 	const most = 200

@@ -40,7 +40,7 @@ type Options struct {
 	Logger *slog.Logger     // slog.Default()
 	// Observe is told of every finished push: its outcome, a cause from a small
 	// set of words fit for a metric's label ("sent", "Unregistered",
-	// "connection"), and how long the request took. Called concurrently.
+	// "dial"), and how long the request took. Called concurrently.
 	Observe func(outcome Outcome, cause string, took time.Duration)
 }
 
@@ -305,6 +305,11 @@ func (p *Pusher) attempt(sending context.Context, c *client, j job, now time.Tim
 	ctx, cancel := context.WithTimeout(sending, min(p.Timeout, j.deadline.Sub(now)))
 	defer cancel()
 	a, err := c.send(ctx, j.push, now.Add(p.Expiration))
+	if err != nil && judgeError(err).cause == lostConnection {
+		// A connection that was idle for long is often dead, which only its
+		// next request finds out. Pushes may be repeated.
+		a, err = c.send(ctx, j.push, now.Add(p.Expiration))
+	}
 	if err != nil {
 		return judgeError(err), 0
 	}
@@ -490,6 +495,9 @@ func (p *Pusher) outboxWorks() {
 	defer p.mu.Unlock()
 	if p.status.State == StateOutboxFailing {
 		p.enter(StateReady, "")
+		if p.failures > 0 {
+			p.enter(StateUnreachable, "not reached since before the outbox failed")
+		}
 		delete(p.logged, "outbox claim")
 		delete(p.logged, "outbox finish")
 	}

@@ -272,18 +272,47 @@ func TestCertificateOfAnotherReplica(t *testing.T) {
 	}
 }
 
+// TestLostConnection breaks the connection between pushes: none may notice.
 func TestLostConnection(t *testing.T) {
 	s := newService(t, nil)
 	o := newOutbox()
 	p := run(t, Options{Outbox: o, Certificates: installed(t, topicA), Host: s.URL, RootCAs: s.roots()})
-	for i := range 3 {
+	for i := range 10 {
 		s.cut()
 		o.add(push(i))
 		p.Kick()
-		// A request may be lost with its connection; it is due again then.
-		if r := o.next(t); r.Outcome == Retry {
-			await(t, "pause to end", func() bool { o.add(push(i)); p.Kick(); return o.next(t).Outcome == Sent })
+		if r := o.next(t); r.Outcome != Sent {
+			t.Errorf("%d: %s %s", i, r.Outcome, r.Reason)
 		}
+	}
+	if n := s.opened(); n != 10 {
+		t.Errorf("%d connections", n)
+	}
+}
+
+// TestGoAway has the service retire the connection with every answer, as APNs
+// does from time to time: the next request needs another one.
+func TestGoAway(t *testing.T) {
+	s := newService(t, func(w http.ResponseWriter, _ *http.Request) { w.Header().Set("Connection", "close") })
+	o := newOutbox()
+	p := run(t, Options{Outbox: o, Certificates: installed(t, topicA), Host: s.URL, RootCAs: s.roots(), Connections: 1})
+	for i := range 10 {
+		o.add(push(i))
+		p.Kick()
+		if r := o.next(t); r.Outcome != Sent {
+			t.Fatalf("%d: %s %s", i, r.Outcome, r.Reason)
+		}
+	}
+	o.add(pushes(200)...)
+	p.Kick()
+	for range 200 {
+		o.next(t) // some are refused with their connection, and are due again
+	}
+	if n := s.opened(); n < 10 {
+		t.Errorf("only %d connections: the service did not go away", n)
+	}
+	if state := p.Status().State; state == StateRejected {
+		t.Errorf("state %s", state)
 	}
 }
 
