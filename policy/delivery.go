@@ -134,23 +134,51 @@ type Plan struct {
 // Empty says whether nothing has to happen.
 func (p Plan) Empty() bool { return len(p.Send) == 0 && len(p.Cancel) == 0 && len(p.Forget) == 0 }
 
+// held ends the Hash of an installation that follows another one of the same
+// profile: even if it never leaves the queue, the device may have the profile.
+const held = "+"
+
+// mayHold says whether the device may have the item: a command for it was
+// handed out, be it cancelled or failed since, or may have been handed out
+// before the one that is last now.
+func (d Delivered) mayHold() bool {
+	if d.Removal {
+		return d.State != CommandAcknowledged
+	}
+	return d.State == CommandAcknowledged || d.Attempts > 0 || strings.HasSuffix(d.Hash, held)
+}
+
 // Diff makes the plan. A failed item is not sent again until it changes: the
 // receipt shows the device's own words, and resending the same bytes to an
 // unchanged device would only fail again.
+//
+// A command that was handed out may be carried out although the plan cancels
+// it. Devices carry out one command at a time in the order they get them, so
+// whatever overtakes it has the last word; and an item is forgotten together
+// with its open command only where that was never handed out.
 func Diff(desired []Item, delivered []Delivered) Plan {
 	var plan Plan
 	have := make(map[string]Delivered, len(delivered))
 	for _, d := range delivered {
 		have[d.Key] = d
 	}
+	cancel := func(d Delivered) {
+		if d.State.Open() {
+			plan.Cancel = append(plan.Cancel, d.CommandID)
+		}
+	}
 	for _, item := range desired {
 		was, known := have[item.Key]
 		delete(have, item.Key)
-		if known && !was.Removal && was.Hash == item.Hash && was.State != CommandCancelled {
+		_, release := item.Step.(DeviceConfigured)
+		tooEarly := release && was.State == CommandQueued && was.Attempts == 0 && len(plan.Send) > 0
+		if known && !was.Removal && strings.TrimSuffix(was.Hash, held) == item.Hash && was.State != CommandCancelled && !tooEarly {
 			continue
 		}
-		if known && was.State.Open() {
-			plan.Cancel = append(plan.Cancel, was.CommandID)
+		cancel(was)
+		// A queued command may be handed out while this plan is made.
+		if strings.HasPrefix(item.Key, profileKey) && known && (was.State.Open() || was.mayHold()) {
+			item.Hash += held
 		}
 		plan.Send = append(plan.Send, Planned{Item: item})
 	}
@@ -159,19 +187,18 @@ func Diff(desired []Item, delivered []Delivered) Plan {
 			continue
 		}
 		identifier, isProfile := strings.CutPrefix(was.Key, profileKey)
-		onDevice := was.State == CommandAcknowledged || was.Attempts > 0
 		switch {
 		case was.Removal && was.State.Open():
-		case was.Removal || !isProfile || !onDevice:
-			if was.State.Open() {
-				plan.Cancel = append(plan.Cancel, was.CommandID)
-			}
+		case was.Removal && was.State == CommandFailed: // it was not there
 			plan.Forget = append(plan.Forget, was.Key)
-		default:
-			if was.State.Open() {
-				plan.Cancel = append(plan.Cancel, was.CommandID)
-			}
+		case isProfile && was.mayHold():
+			cancel(was)
 			plan.Send = append(plan.Send, Planned{Removal: true, Item: Item{Key: was.Key, Title: was.Key, Step: RemoveProfile{identifier}}})
+		default:
+			cancel(was)
+			if !was.State.Open() || was.Attempts == 0 {
+				plan.Forget = append(plan.Forget, was.Key)
+			}
 		}
 	}
 	return plan

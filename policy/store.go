@@ -68,7 +68,9 @@ type DeliveryStore interface {
 	// cancelled, forget is dropped, commands are queued in order with their
 	// items, a push is due if there are any, and the device is no longer due
 	// unless its generation has moved on. An enrollment that is no longer the
-	// active one of its device gets nothing.
+	// active one of its device gets nothing. Where an item of forget has its
+	// command in cancel and that was handed out meanwhile (it has attempts),
+	// the plan is stale: nothing is written and the device stays due.
 	Commit(ctx context.Context, due Due, enrollmentID string, commands []Command, cancel, forget []string, now time.Time) error
 	// Receipt of the current (or last) enrollment of a device.
 	Receipt(ctx context.Context, deviceID string) (Receipt, error)
