@@ -232,6 +232,51 @@ func TestWaysOut(t *testing.T) {
 	}
 }
 
+// pushRecorder is a push service that only keeps the books.
+type pushRecorder map[string]bool
+
+func (r pushRecorder) Register(token []byte, _, _ string, _ func()) { r[string(token)] = true }
+func (r pushRecorder) Unregister(token []byte)                      { delete(r, string(token)) }
+
+func TestOnlyTheCurrentTokenIsReachable(t *testing.T) {
+	s := newServer(t)
+	tokens := pushRecorder{}
+	s.say("TokenUpdate", 500, "text/plain", "")
+	p := s.phone(func(c *Config) { c.Push = tokens })
+	if err := p.Install(t.Context(), s.final()); err == nil || len(tokens) != 0 {
+		t.Errorf("after a failed enrollment: %v, %d tokens", err, len(tokens))
+	}
+	s.calm("TokenUpdate")
+	install := func() error { return p.Install(t.Context(), s.final()) }
+	for i, step := range []func() error{install, install, func() error { return p.SendTokenUpdate(t.Context()) }} {
+		if err := step(); err != nil || len(tokens) != 1 || !tokens[string(p.Token())] {
+			t.Errorf("step %d: %v, %d tokens", i, err, len(tokens))
+		}
+	}
+	if err := p.Erase(t.Context()); err != nil || len(tokens) != 0 {
+		t.Errorf("after erasing: %v, %d tokens", err, len(tokens))
+	}
+}
+
+func TestPushDuringASessionMeansAnother(t *testing.T) {
+	s := newServer(t)
+	p := s.enrolled(func(c *Config) { c.AutoConnect = true })
+	p.OnCommand("ProfileList", func(int) Reaction { p.wake(); return Execute })
+	s.push("ProfileList", nil)
+	if err := p.Connect(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	if err := p.WaitFor(ctx, func(*Phone) bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.idles == 2
+	}); err != nil {
+		t.Errorf("%v: %d sessions", err, s.idles)
+	}
+}
+
 func TestPushWakesThePhone(t *testing.T) {
 	s := newServer(t)
 	cloud, err := apns.New(s.pki)

@@ -219,6 +219,30 @@ func TestMetaRefreshAndEncryptedProfile(t *testing.T) {
 	}
 }
 
+// A root in the enrollment profile is trusted for the rest of its own
+// installation; one installed by hand alone is not.
+func TestRootOfTheEnrollmentProfile(t *testing.T) {
+	s := newServer(t)
+	root := with(payloadHeader("com.apple.security.root", "test.root"), plist.Dict{"PayloadContent": s.tls.Certificate().Raw})
+	noTrust := func(c *Config) { c.Roots = x509.NewCertPool() }
+	p := s.phone(noTrust)
+	alone := with(payloadHeader("Configuration", "test.alone"), plist.Dict{"PayloadContent": []any{root}})
+	if err := p.Install(t.Context(), plist.Marshal(alone)); err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Install(t.Context(), s.final()); err == nil {
+		t.Error("a root installed by hand is trusted for TLS")
+	}
+	d := s.enrollmentProfile()
+	d["PayloadContent"] = append([]any{root}, d["PayloadContent"].([]any)...)
+	if err := p.Install(t.Context(), plist.Marshal(d)); err != nil {
+		t.Error(err)
+	}
+	if err := p.Connect(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestSetupAssistant(t *testing.T) {
 	s := newServer(t)
 	p := s.phone(nil)
@@ -273,6 +297,14 @@ func TestRenewal(t *testing.T) {
 			t.Errorf("other %s: %v", key, r)
 		}
 		delete(s.mdm, key)
+	}
+	s.mdm["AccessRights"] = 8191
+	low := newServer(t)
+	low.mdm["AccessRights"] = 3
+	limited := low.enrolled(nil)
+	low.mdm["AccessRights"] = 7
+	if r := low.run(limited, "InstallProfile", plist.Dict{"Payload": low.final()}); errorCode(r) != 12012 {
+		t.Errorf("more rights: %v", r)
 	}
 	stranger := s.enrollmentProfile()
 	stranger["PayloadIdentifier"] = "other.enrollment"

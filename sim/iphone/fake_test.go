@@ -46,6 +46,7 @@ type fakeServer struct {
 	checkins []plist.Dict
 	otas     []plist.Dict
 	signers  []*x509.Certificate // of OTA posts
+	idles    int                 // Idle messages
 	clients  []*x509.Certificate // TLS client certificate of each MDM request
 	headers  []http.Header       // of each MDM request
 	form     map[string][]string
@@ -214,7 +215,7 @@ func (s *fakeServer) enrollmentProfile() plist.Dict {
 	mdm := with(payloadHeader("com.apple.mdm", "test.mdm"), plist.Dict{
 		"IdentityCertificateUUID": identity["PayloadUUID"], "Topic": "com.apple.mgmt.External.test", "ServerURL": s.url + "/connect",
 		"CheckInURL": s.url + "/checkin", "AccessRights": 8191, "SignMessage": s.sign})
-	return with(payloadHeader("Configuration", "test.enrollment"), plist.Dict{"PayloadContent": []any{identity, with(mdm, s.mdm)}})
+	return with(payloadHeader("Configuration", "test.enrollment"), plist.Dict{"PayloadContent": []any{identity, with(mdm, clone(s.mdm).(plist.Dict))}})
 }
 
 // readSigned verifies a CMS body with the other library.
@@ -337,7 +338,9 @@ func (s *fakeServer) connect(w http.ResponseWriter, r *http.Request) {
 	d := s.receive(r, "application/x-apple-aspen-mdm; charset=UTF-8")
 	s.mu.Lock()
 	status, _ := d["Status"].(string)
-	if status != "Idle" {
+	if status == "Idle" {
+		s.idles++
+	} else {
 		s.results = append(s.results, d)
 	}
 	if s.open != nil && status != "Idle" && status != "NotNow" && d["CommandUUID"] == s.open["CommandUUID"] {

@@ -39,30 +39,39 @@ var (
 // Error answers Error with the given chain.
 func Error(chain ...ErrorItem) Reaction { return Reaction{kind: fail, chain: chain} }
 
+// reactor is a reaction function and how often it was asked.
+type reactor struct {
+	react func(n int) Reaction
+	n     int
+}
+
 // OnCommand sets how the phone reacts to commands of a RequestType; n counts
-// from 1 how often the type was received since then. nil removes it.
-func (p *Phone) OnCommand(requestType string, reaction func(n int) Reaction) {
+// from 1 how often the type was received since then. nil removes it. The
+// function may use the phone's getters, but nothing that talks to the server.
+func (p *Phone) OnCommand(requestType string, react func(n int) Reaction) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if reaction == nil {
+	if react == nil {
 		delete(p.reactions, requestType)
 		return
 	}
-	n := 0
-	p.reactions[requestType] = func() Reaction {
-		n++
-		return reaction(n)
-	}
+	p.reactions[requestType] = &reactor{react: react}
 }
 
 // reaction decides about one command and puts it on record.
 func (p *Phone) reaction(requestType string) Reaction {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.seen = append(p.seen, requestType)
 	p.notify()
-	if f := p.reactions[requestType]; f != nil {
-		return f()
+	r := p.reactions[requestType]
+	n := 0
+	if r != nil {
+		r.n++
+		n = r.n
 	}
-	return Execute
+	p.mu.Unlock()
+	if r == nil {
+		return Execute
+	}
+	return r.react(n)
 }

@@ -100,7 +100,7 @@ type Phone struct {
 	profiles    map[string]*installed // by PayloadIdentifier
 	apps        map[string]*app       // by bundle identifier
 	settings    plist.Dict            // last value per Settings item
-	reactions   map[string]func() Reaction
+	reactions   map[string]*reactor
 	seen        []string
 	timings     Timings
 	ddm         declarations
@@ -134,7 +134,7 @@ func New(c Config) *Phone {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	p := &Phone{cfg: c, log: c.Logger, session: make(chan struct{}, 1), reactions: map[string]func() Reaction{}}
+	p := &Phone{cfg: c, log: c.Logger, session: make(chan struct{}, 1), reactions: map[string]*reactor{}}
 	p.life, p.end = context.WithCancel(context.Background())
 	p.reset()
 	p.browser, p.system = p.newClients()
