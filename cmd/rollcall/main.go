@@ -22,7 +22,6 @@ type cli struct {
 	Migrate migrateCmd `cmd:"" help:"Bring the database to this version's schema (serve does it by itself)."`
 	Config  configCmd  `cmd:"" help:"Look at the configuration."`
 	Token   tokenCmd   `cmd:"" help:"Make an API token, on the machine that has the database."`
-	Bench   benchCmd   `cmd:"" help:"Measure this machine and write the table of benchmarks."`
 
 	Version kong.VersionFlag `help:"Print the version."`
 }

@@ -152,8 +152,10 @@ func (a *App) wire() error {
 		profiles.Anchor = a.ca.Certificate()
 	}
 
-	a.pusher = apns.NewPusher(apns.Options{Outbox: a.store, Certificates: a.certificates, Host: a.opts.APNSHost,
-		RootCAs: pushRoots, Now: a.now, Logger: a.log})
+	if a.pusher, err = apns.NewPusher(apns.Options{Outbox: a.store, Certificates: a.certificates, Host: a.opts.APNSHost,
+		RootCAs: pushRoots, Now: a.now, Logger: a.log, Observe: a.metrics.push}); err != nil {
+		return fmt.Errorf("--apns-host: %w", err)
+	}
 	a.deliverer = policy.NewDeliverer(a.store, mdm.Encoder{Profiles: profiles}, a.pusher.Kick, a.now, a.log)
 	a.seen = mdm.NewSeen(a.store)
 	a.commander = &mdm.Commander{Enrollments: a.store, Queue: a.store, Profiles: profiles, Kick: a.pusher.Kick, Now: a.now}

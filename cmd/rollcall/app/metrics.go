@@ -10,6 +10,7 @@ import (
 
 	"rollcall/enroll"
 	"rollcall/mdm"
+	"rollcall/mdm/apns"
 )
 
 // metrics are the figures of one server in a registry of its own.
@@ -18,6 +19,7 @@ type metrics struct {
 	requests  *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	decisions *prometheus.CounterVec
+	pushes    *prometheus.CounterVec
 }
 
 func newMetrics() *metrics {
@@ -30,7 +32,9 @@ func newMetrics() *metrics {
 		decisions: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "rollcall_gate_decisions_total",
 			Help: "Decisions of the gate by channel and code."}, []string{"channel", "code"}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.decisions, collectors.NewGoCollector(),
+	m.pushes = prometheus.NewCounterVec(prometheus.CounterOpts{Name: "rollcall_pushes_total",
+		Help: "Pushes by outcome and APNs reason."}, []string{"outcome", "reason"})
+	m.registry.MustRegister(m.requests, m.durations, m.decisions, m.pushes, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -43,6 +47,10 @@ func (m *metrics) request(route, method string, status int, took time.Duration) 
 	}
 	m.requests.WithLabelValues(route, method, strconv.Itoa(status)).Inc()
 	m.durations.WithLabelValues(route).Observe(took.Seconds())
+}
+
+func (m *metrics) push(outcome apns.Outcome, cause string, _ time.Duration) {
+	m.pushes.WithLabelValues(string(outcome), cause).Inc()
 }
 
 // countedGate counts what the gate decides.
