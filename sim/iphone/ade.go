@@ -48,6 +48,7 @@ func (p *Phone) SetupAssistant(ctx context.Context, c CloudConfiguration) error 
 		return err
 	}
 	defer p.finish()
+	defer p.closeIdle(p.system)
 	prof, err := parseProfile(raw, nil)
 	if err != nil {
 		return err

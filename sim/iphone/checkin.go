@@ -28,7 +28,7 @@ func (p *Phone) enroll(ctx context.Context, in *installed, mdm mdmSettings, id i
 		e.cached = old.cached
 	}
 	if err := p.checkIn(ctx, e, p.authenticate(e)); err != nil {
-		e.http.CloseIdleConnections()
+		p.closeIdle(e.http)
 		return err
 	}
 	// The server may push before we have read its answer to TokenUpdate.
@@ -39,7 +39,7 @@ func (p *Phone) enroll(ctx context.Context, in *installed, mdm mdmSettings, id i
 		if p.cfg.Push != nil {
 			p.cfg.Push.Unregister(e.token)
 		}
-		e.http.CloseIdleConnections()
+		p.closeIdle(e.http)
 		return err
 	}
 	p.change(func() {
@@ -53,7 +53,7 @@ func (p *Phone) enroll(ctx context.Context, in *installed, mdm mdmSettings, id i
 		if p.cfg.Push != nil {
 			p.cfg.Push.Unregister(old.token)
 		}
-		old.http.CloseIdleConnections()
+		p.closeIdle(old.http)
 	}
 	return nil
 }
@@ -158,7 +158,7 @@ func (p *Phone) unenroll() {
 	if p.cfg.Push != nil {
 		p.cfg.Push.Unregister(e.token)
 	}
-	e.http.CloseIdleConnections()
+	p.closeIdle(e.http)
 }
 
 // SendTokenUpdate sends a TokenUpdate with a new token, as devices do whenever

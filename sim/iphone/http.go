@@ -62,6 +62,14 @@ func (p *Phone) newMDMClient(roots *x509.CertPool, id identity) *http.Client {
 	return &http.Client{Transport: p.transport(roots, &id), Timeout: time.Minute}
 }
 
+// closeIdle drops a client's idle connections, unless it uses a transport that
+// is not the phone's own.
+func (p *Phone) closeIdle(client *http.Client) {
+	if p.cfg.Transport == nil {
+		client.CloseIdleConnections()
+	}
+}
+
 // rootsWith returns the trusted authorities with the anchors of installed
 // profiles and the given ones.
 func (p *Phone) rootsWith(more []*x509.Certificate) (*x509.CertPool, error) {

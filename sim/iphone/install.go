@@ -146,7 +146,7 @@ func (p *Phone) makeIdentities(ctx context.Context, prof *profile, anchors []*x5
 			client := p.system
 			if len(anchors) != 0 {
 				client = &http.Client{Transport: p.transport(roots, nil)}
-				defer client.CloseIdleConnections()
+				defer p.closeIdle(client)
 			}
 			id, err := p.enrollSCEP(ctx, pl, client)
 			if err != nil {

@@ -21,6 +21,7 @@ func (p *Phone) Install(ctx context.Context, raw []byte) error {
 		return err
 	}
 	defer p.finish()
+	defer p.closeIdle(p.system)
 	prof, err := parseProfile(raw, nil)
 	if err != nil {
 		return err

@@ -164,9 +164,9 @@ func (p *Phone) Close() {
 		if p.cfg.Push != nil {
 			p.cfg.Push.Unregister(e.token)
 		}
-		e.http.CloseIdleConnections()
+		p.closeIdle(e.http)
 	}
-	p.browser.CloseIdleConnections()
+	p.closeIdle(p.browser)
 }
 
 // begin takes the session; end it with finish.
