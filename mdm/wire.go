@@ -47,7 +47,7 @@ func fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	log.Log(r.Context(), level, "device answered with an error", "path", r.URL.Path, "status", status, "error", err)
 	text := http.StatusText(status)
 	var known *enroll.Error
-	if errors.As(err, &known) && status < 500 {
+	if errors.As(err, &known) && known.Kind != enroll.KindInternal {
 		text = known.Text
 		if known.Hint != "" {
 			text += " " + known.Hint
