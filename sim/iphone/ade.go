@@ -36,6 +36,9 @@ func (p *Phone) SetupAssistant(ctx context.Context, c CloudConfiguration) error 
 	}
 	p.tamper("MachineInfo", info)
 	device := p.cfg.Identity
+	if device.Certificate == nil {
+		return ErrNoIdentity
+	}
 	signed, err := cms.Sign(plist.Marshal(info), device.Certificate, device.Key, cms.SignOptions{Digest: p.cfg.Digest, Certificates: device.Chain})
 	if err != nil {
 		return err

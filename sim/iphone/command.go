@@ -95,7 +95,7 @@ func (p *Phone) information() plist.Dict {
 			d[k] = v
 		}
 	}
-	if p.enrollment.mdm.rights&32 != 0 {
+	if p.enrollment.mdm.rights&rightNetworkInfo != 0 {
 		d["WiFiMAC"], d["BluetoothMAC"], d["CellularTechnology"] = p.mac(0), p.mac(1), 1
 		if p.cfg.IMEI != "" {
 			d["ServiceSubscriptions"] = []any{plist.Dict{"Slot": "CTSubscriptionSlotOne", "IMEI": p.cfg.IMEI, "IsDataPreferred": true}}

@@ -261,6 +261,13 @@ func TestSetupAssistant(t *testing.T) {
 	if r := s.run(p, "DeviceConfigured", nil); r["Status"] != "Error" {
 		t.Errorf("twice: %v", r)
 	}
+	web := s.phone(nil)
+	if err := web.SetupAssistant(t.Context(), CloudConfiguration{ConfigurationWebURL: s.url + "/adeweb"}); err != nil || !web.Enrolled() || web.Awaiting() {
+		t.Errorf("web view: %v", err)
+	}
+	if web.LastPage() != "Go on" || s.otas[1]["SERIAL"] != web.Serial() {
+		t.Errorf("page %q, machine info %v", web.LastPage(), s.otas[1])
+	}
 	refusedPhone := s.phone(nil)
 	s.say("ade", http.StatusForbidden, "text/plain", "no")
 	if err := refusedPhone.SetupAssistant(t.Context(), CloudConfiguration{URL: s.url + "/ade"}); err == nil || refusedPhone.Supervised() {

@@ -34,6 +34,8 @@ func (e *RefusedError) Error() string {
 var (
 	// ErrNotEnrolled: there is no MDM profile.
 	ErrNotEnrolled = errors.New("iphone: not enrolled")
+	// ErrNoIdentity: Config has no Identity to sign with.
+	ErrNoIdentity = errors.New("iphone: no device identity")
 	// ErrConnectionLost: the connection broke, on purpose (OnCommand).
 	ErrConnectionLost = errors.New("iphone: connection lost")
 	// ErrCrashed: the phone crashed with a command in hand (OnCommand).

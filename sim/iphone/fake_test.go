@@ -1,6 +1,7 @@
 package iphone
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/tls"
@@ -88,6 +89,29 @@ func newServer(t testing.TB) *fakeServer {
 	mux.HandleFunc("/profile", func(w http.ResponseWriter, _ *http.Request) { s.sendProfile(w, s.serviceProfile()) })
 	mux.HandleFunc("POST /ota", s.ota)
 	mux.HandleFunc("POST /ade", s.ade)
+	mux.HandleFunc("GET /adeweb", func(w http.ResponseWriter, r *http.Request) {
+		signed, err := base64.StdEncoding.DecodeString(r.Header.Get("x-apple-aspen-deviceinfo"))
+		if err != nil {
+			s.t.Error(err)
+		}
+		if _, err := r.Cookie("seen"); err == nil {
+			if len(signed) != 0 {
+				s.t.Error("machine info on the second page")
+			}
+			s.sendProfile(w, s.final())
+			return
+		}
+		d, signer, err := readSigned(bytes.NewReader(signed))
+		if err != nil {
+			s.t.Error(err)
+		}
+		s.mu.Lock()
+		s.otas, s.signers = append(s.otas, d), append(s.signers, signer)
+		s.mu.Unlock()
+		http.SetCookie(w, &http.Cookie{Name: "seen", Value: "1"})
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, `<p style="display: none">secret</p><form action="/adeweb"><button>Go on</button></form>`)
+	})
 	mux.Handle("/scep", s.ca)
 	mux.HandleFunc("PUT /checkin", s.checkin)
 	mux.HandleFunc("PUT /connect", s.connect)

@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"net/http"
+	"time"
 
 	"golang.org/x/crypto/pkcs12"
 
@@ -145,7 +146,7 @@ func (p *Phone) makeIdentities(ctx context.Context, prof *profile, anchors []*x5
 		case payloadSCEP:
 			client := p.system
 			if len(anchors) != 0 {
-				client = &http.Client{Transport: p.transport(roots, nil)}
+				client = &http.Client{Transport: p.transport(roots, nil), Timeout: time.Minute}
 				defer p.closeIdle(client)
 			}
 			id, err := p.enrollSCEP(ctx, pl, client)

@@ -43,6 +43,9 @@ func (p *Phone) installOTA(ctx context.Context, service *profile) error {
 	p.tamper("OTA", attributes)
 
 	device := p.cfg.Identity
+	if device.Certificate == nil {
+		return ErrNoIdentity
+	}
 	second, err := p.otaPhase(ctx, target, attributes, identity{device.Certificate, device.Key}, device.Chain)
 	if err != nil {
 		return err

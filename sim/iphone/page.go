@@ -91,7 +91,7 @@ func textOf(root *html.Node) string {
 		switch {
 		case n.Type == html.TextNode:
 			words = append(words, strings.Fields(n.Data)...)
-		case n.Type == html.ElementNode && (has(n, "hidden") || n.DataAtom == atom.Script || n.DataAtom == atom.Style ||
+		case n.Type == html.ElementNode && (has(n, "hidden") || strings.Contains(strings.ReplaceAll(attr(n, "style"), " ", ""), "display:none") || n.DataAtom == atom.Script || n.DataAtom == atom.Style ||
 			n.DataAtom == atom.Head || n.DataAtom == atom.Template || n.DataAtom == atom.Noscript):
 			return
 		case n.Type == html.ElementNode && n.DataAtom == atom.Input && attr(n, "type") == "submit":

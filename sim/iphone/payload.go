@@ -217,6 +217,7 @@ const (
 	rightLock            = 4
 	rightErase           = 8
 	rightDeviceInfo      = 16
+	rightNetworkInfo     = 32
 	rightInspectProv     = 64
 	rightInstallProv     = 128
 	rightInspectApps     = 256

@@ -157,12 +157,9 @@ func (p *Phone) Close() {
 	p.end()
 	p.mu.Unlock()
 	p.running.Wait()
-	p.mu.Lock()
-	e := p.enrollment
-	p.mu.Unlock()
-	if e != nil {
+	if e := p.current(); e != nil {
 		if p.cfg.Push != nil {
-			p.cfg.Push.Unregister(e.token)
+			p.cfg.Push.Unregister(p.Token())
 		}
 		p.closeIdle(e.http)
 	}

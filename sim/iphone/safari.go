@@ -56,7 +56,9 @@ func (p *Phone) browse(ctx context.Context, link string, header http.Header, cho
 		}
 		here := resp.Request.URL
 		if contentType(resp) != "text/html" {
-			return nil, refused(resp, body)
+			err := refused(resp, body)
+			p.change(func() { p.page = err.Text })
+			return nil, err
 		}
 		page, err := parsePage(body)
 		if err != nil {
