@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,9 @@ func (d *Dict) UnmarshalJSON(b []byte) error {
 func dictFromJSON(raw map[string]any, depth int) (Dict, error) {
 	out := make(Dict, len(raw))
 	for k, v := range raw {
+		if err := checkText(k); err != nil {
+			return nil, err
+		}
 		x, err := valueFromJSON(v, depth+1)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", k, err)
@@ -51,7 +55,9 @@ func valueFromJSON(v any, depth int) (any, error) {
 		return nil, fmt.Errorf("nested deeper than %d", maxNesting)
 	}
 	switch v := v.(type) {
-	case string, bool:
+	case string:
+		return v, checkText(v)
+	case bool:
 		return v, nil
 	case json.Number:
 		if strings.ContainsAny(v.String(), ".eE") {
@@ -74,7 +80,7 @@ func valueFromJSON(v any, depth int) (any, error) {
 				return base64.StdEncoding.DecodeString(s)
 			}
 			if s, ok := v["$date"].(string); ok {
-				return time.Parse(time.RFC3339, s)
+				return dateFromJSON(s)
 			}
 		}
 		return dictFromJSON(v, depth)
@@ -84,34 +90,86 @@ func valueFromJSON(v any, depth int) (any, error) {
 	return nil, fmt.Errorf("%T has no property list form", v)
 }
 
-// MarshalJSON implements json.Marshaler with keys in order, so that equal
-// dictionaries have equal bytes.
-func (d Dict) MarshalJSON() ([]byte, error) { return json.Marshal(toJSON(map[string]any(d))) }
+// dateFromJSON gives what a property list can say of a time: UTC, seconds,
+// four digits of the year.
+func dateFromJSON(s string) (any, error) {
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return nil, err
+	}
+	t = t.UTC().Truncate(time.Second)
+	if t.Year() < 1 || t.Year() > 9999 {
+		return nil, fmt.Errorf("the date %s has no property list form", s)
+	}
+	return t, nil
+}
 
-func toJSON(v any) any {
+// checkText says whether a string can be part of an XML document (XML 1.0,
+// section 2.2); the others would reach the device as something else.
+func checkText(s string) error {
+	for _, r := range s {
+		if r < ' ' && r != '\t' && r != '\n' && r != '\r' || r == 0xFFFE || r == 0xFFFF {
+			return fmt.Errorf("the character %U has no property list form", r)
+		}
+	}
+	return nil
+}
+
+// MarshalJSON implements json.Marshaler with keys in order, so that equal
+// dictionaries have equal bytes. What UnmarshalJSON would refuse is an error.
+func (d Dict) MarshalJSON() ([]byte, error) {
+	v, err := toJSON(map[string]any(d), 0)
+	if err != nil {
+		return nil, err
+	}
+	return json.Marshal(v)
+}
+
+func toJSON(v any, depth int) (any, error) {
+	if depth > maxNesting {
+		return nil, fmt.Errorf("nested deeper than %d", maxNesting)
+	}
 	switch v := v.(type) {
 	case Dict:
-		return toJSON(map[string]any(v))
+		return toJSON(map[string]any(v), depth)
 	case map[string]any:
 		out := make(map[string]any, len(v))
 		for k, e := range v {
-			out[k] = toJSON(e)
+			if err := checkText(k); err != nil {
+				return nil, err
+			}
+			x, err := toJSON(e, depth+1)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", k, err)
+			}
+			out[k] = x
 		}
-		return out
+		return out, nil
 	case []any:
 		out := make([]any, len(v))
 		for i, e := range v {
-			out[i] = toJSON(e)
+			x, err := toJSON(e, depth+1)
+			if err != nil {
+				return nil, fmt.Errorf("[%d]: %w", i, err)
+			}
+			out[i] = x
 		}
-		return out
+		return out, nil
+	case string:
+		return v, checkText(v)
 	case []byte:
-		return map[string]string{"$data": base64.StdEncoding.EncodeToString(v)}
+		return map[string]string{"$data": base64.StdEncoding.EncodeToString(v)}, nil
 	case time.Time:
-		return map[string]string{"$date": v.UTC().Format(time.RFC3339)}
+		return map[string]string{"$date": v.UTC().Format(time.RFC3339)}, nil
 	case float64:
-		return real64(v)
+		if math.IsNaN(v) || math.IsInf(v, 0) {
+			return nil, fmt.Errorf("%v is not a number that can be stored", v)
+		}
+		return real64(v), nil
+	case nil:
+		return nil, fmt.Errorf("null has no property list form")
 	}
-	return v
+	return v, nil
 }
 
 // real64 keeps the dot of a real in JSON, so that 1.0 does not become 1.
@@ -119,7 +177,7 @@ type real64 float64
 
 func (r real64) MarshalJSON() ([]byte, error) {
 	s := strconv.FormatFloat(float64(r), 'g', -1, 64)
-	if !strings.ContainsAny(s, ".eIN") {
+	if !strings.ContainsAny(s, ".e") {
 		s += ".0"
 	}
 	return []byte(s), nil
