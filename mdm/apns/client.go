@@ -8,12 +8,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/sideshow/apns2"
@@ -24,7 +22,6 @@ const (
 	pingAfter   = time.Minute      // without a frame from APNs
 	pingTimeout = 15 * time.Second // then the connection counts as dead
 	idleTimeout = time.Hour
-	fullAt      = 100     // requests under way on a connection before the next one is used
 	maxAnswer   = 8 << 10 // bytes of an answer's body that are read
 )
 
@@ -34,27 +31,15 @@ type client struct {
 	topic       string
 	certificate []byte // DER of the leaf
 	push        *apns2.Client
-	lines       []*line
+	pool        *pool
 
 	mu      sync.Mutex
 	users   int
 	retired bool
 }
 
-// line is one HTTP/2 connection, replaced when it breaks.
-type line struct {
-	transport *http.Transport
-	underWay  atomic.Int64
-
-	mu    sync.Mutex
-	conns map[net.Conn]struct{}
-}
-
 func newClient(cert tls.Certificate, topic, host string, roots *x509.CertPool, connections int) *client {
-	c := &client{topic: topic, certificate: cert.Leaf.Raw}
-	for range connections {
-		c.lines = append(c.lines, newLine(cert, roots))
-	}
+	c := &client{topic: topic, certificate: cert.Leaf.Raw, pool: newPool(cert, host, roots, connections)}
 	// Not apns2.NewClient: its transport never closes an idle connection, and
 	// its host is the sandbox.
 	c.push = &apns2.Client{
@@ -66,77 +51,6 @@ func newClient(cert tls.Certificate, topic, host string, roots *x509.CertPool, c
 		},
 	}
 	return c
-}
-
-func newLine(cert tls.Certificate, roots *x509.CertPool) *line {
-	l := &line{conns: make(map[net.Conn]struct{})}
-	dialer := &net.Dialer{Timeout: dialTimeout}
-	protocols := new(http.Protocols)
-	protocols.SetHTTP2(true)
-	l.transport = &http.Transport{
-		Proxy: http.ProxyFromEnvironment,
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			conn, err := dialer.DialContext(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return l.keep(conn), nil
-		},
-		TLSClientConfig: &tls.Config{
-			Certificates: []tls.Certificate{cert},
-			RootCAs:      roots,
-			MinVersion:   tls.VersionTLS12,
-		},
-		TLSHandshakeTimeout: dialTimeout,
-		IdleConnTimeout:     idleTimeout,
-		Protocols:           protocols,
-		// Without these two, a hundred pushes that start at once open a
-		// hundred connections, which Apple takes for an attack.
-		MaxConnsPerHost: 1,
-		HTTP2: &http.HTTP2Config{
-			StrictMaxConcurrentRequests: true,
-			SendPingTimeout:             pingAfter,
-			PingTimeout:                 pingTimeout,
-		},
-		DisableCompression: true,
-	}
-	return l
-}
-
-// trackedConn tells its line when it is closed.
-type trackedConn struct {
-	net.Conn
-	line *line
-}
-
-func (l *line) keep(conn net.Conn) net.Conn {
-	tracked := &trackedConn{Conn: conn, line: l}
-	l.mu.Lock()
-	l.conns[tracked] = struct{}{}
-	l.mu.Unlock()
-	return tracked
-}
-
-func (c *trackedConn) Close() error {
-	c.line.mu.Lock()
-	delete(c.line.conns, c)
-	c.line.mu.Unlock()
-	return c.Conn.Close()
-}
-
-// close ends the connection even where HTTP/2 has not noticed yet that its last
-// request is over; CloseIdleConnections alone would leave it for an hour then.
-func (l *line) close() {
-	l.transport.CloseIdleConnections()
-	l.mu.Lock()
-	left := make([]net.Conn, 0, len(l.conns))
-	for conn := range l.conns {
-		left = append(left, conn)
-	}
-	l.mu.Unlock()
-	for _, conn := range left {
-		conn.Close() // there is nobody to tell
-	}
 }
 
 // acquire takes part in the client until release; false: it is retired.
@@ -156,7 +70,7 @@ func (c *client) release() {
 	last := c.retired && c.users == 0
 	c.mu.Unlock()
 	if last {
-		c.close()
+		c.pool.close()
 	}
 }
 
@@ -167,13 +81,7 @@ func (c *client) retire() {
 	last := c.users == 0
 	c.mu.Unlock()
 	if last {
-		c.close()
-	}
-}
-
-func (c *client) close() {
-	for _, l := range c.lines {
-		l.close()
+		c.pool.close()
 	}
 }
 
@@ -205,14 +113,11 @@ func (c *client) send(ctx context.Context, p Push, expiration time.Time) (answer
 // answerKey is the context key of the *answer for what apns2 does not report.
 type answerKey struct{}
 
-// RoundTrip sends over the first connection that is not full. It also stands
-// between apns2 and the answer: apns2 forgets the status when the body is not
-// the JSON it expects, and would let a body's "StatusCode" overwrite it.
+// RoundTrip stands between apns2 and the answer: apns2 forgets the status when
+// the body is not the JSON it expects, and would let a body's "StatusCode"
+// overwrite it.
 func (c *client) RoundTrip(r *http.Request) (*http.Response, error) {
-	l := c.pick()
-	l.underWay.Add(1)
-	defer l.underWay.Add(-1)
-	response, err := l.transport.RoundTrip(r)
+	response, err := c.pool.RoundTrip(r)
 	if err != nil {
 		return nil, err
 	}
@@ -229,20 +134,6 @@ func (c *client) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	response.Body = io.NopCloser(strings.NewReader(fmt.Sprintf(`{"reason":%q}`, reasonOf(response.StatusCode, body.Reason))))
 	return response, nil
-}
-
-func (c *client) pick() *line {
-	least := c.lines[0]
-	for _, l := range c.lines {
-		n := l.underWay.Load()
-		if n < fullAt {
-			return l
-		}
-		if n < least.underWay.Load() {
-			least = l
-		}
-	}
-	return least
 }
 
 // retryAfter reads the header's two forms (RFC 9110 section 10.2.3).

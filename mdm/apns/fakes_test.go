@@ -256,8 +256,8 @@ type service struct {
 	opens int
 }
 
-// newService answers with answer, or 200 if that is nil; change its TLS.
-func newService(t testing.TB, answer http.HandlerFunc, change ...func(*tls.Config)) *service {
+// newService answers with answer, or 200 if that is nil.
+func newService(t testing.TB, answer http.HandlerFunc, change ...func(*service)) *service {
 	t.Helper()
 	s := &service{requests: make(chan request, 100_000), conns: make(map[net.Conn]bool)}
 	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -288,7 +288,7 @@ func newService(t testing.TB, answer http.HandlerFunc, change ...func(*tls.Confi
 	}
 	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: pool}
 	for _, c := range change {
-		c(s.TLS)
+		c(s)
 	}
 	s.StartTLS()
 	t.Cleanup(s.Close)
@@ -305,6 +305,12 @@ func (s *service) opened() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.opens
+}
+
+func (s *service) connected() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
 }
 
 // cut breaks every connection.

@@ -28,7 +28,7 @@ type Options struct {
 	RootCAs *x509.CertPool // the system's; a simulator's authority
 
 	Workers     int           // 128: requests at a time
-	Connections int           // 2: HTTP/2 connections; the next is used when one has 100 requests under way
+	Connections int           // 2: HTTP/2 connections at most; the second is opened when APNs allows no more requests on the first
 	Batch       int           // 500: pushes a claim, and results a transaction
 	Lease       time.Duration // 2m
 	Expiration  time.Duration // 7 days (Apple keeps 30 at most): how long APNs keeps a push for a device that is off

@@ -185,6 +185,32 @@ func TestBurst(t *testing.T) {
 	await(t, "observed", func() bool { return observed.Load() == 1000 })
 }
 
+// TestFewStreams has a service that allows four requests at a time: the others
+// wait for their turn on the same connection.
+func TestFewStreams(t *testing.T) {
+	var now, most atomic.Int64
+	s := newService(t, func(http.ResponseWriter, *http.Request) {
+		n := now.Add(1)
+		for m := most.Load(); n > m && !most.CompareAndSwap(m, n); m = most.Load() {
+		}
+		time.Sleep(time.Millisecond)
+		now.Add(-1)
+	}, func(s *service) { s.Config.HTTP2 = &http.HTTP2Config{MaxConcurrentStreams: 4} })
+	o := newOutbox(pushes(200)...)
+	run(t, Options{Outbox: o, Certificates: installed(t, topicA), Host: s.URL, RootCAs: s.roots(), Connections: 1})
+	for range 200 {
+		if r := o.next(t); r.Outcome != Sent {
+			t.Fatalf("%s %s", r.Outcome, r.Reason)
+		}
+	}
+	if n := s.opened(); n != 1 {
+		t.Errorf("%d connections", n)
+	}
+	if most.Load() > 4 {
+		t.Errorf("%d requests at a time", most.Load())
+	}
+}
+
 func TestKick(t *testing.T) {
 	s := newService(t, nil)
 	o := newOutbox(push(1))
@@ -249,11 +275,7 @@ func TestReplacedCertificate(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	await(t, "the old connection to close", func() bool {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return len(s.conns) == 1
-	})
+	await(t, "the old connection to close", func() bool { return s.connected() == 1 })
 }
 
 // TestCertificateOfAnotherReplica is one installed through the store only.
@@ -401,9 +423,9 @@ func TestUntrustedService(t *testing.T) {
 // handshake. With 1.3 it races with the first request, and where it loses there
 // is only a broken connection to be seen: see TestRefusedCertificateTLS13.
 func TestRefusedCertificate(t *testing.T) {
-	s := newService(t, nil, func(c *tls.Config) {
-		c.ClientCAs = x509.NewCertPool() // knows no issuer
-		c.MaxVersion = tls.VersionTLS12
+	s := newService(t, nil, func(s *service) {
+		s.TLS.ClientCAs = x509.NewCertPool() // knows no issuer
+		s.TLS.MaxVersion = tls.VersionTLS12
 	})
 	o := newOutbox(push(1))
 	p := run(t, Options{Outbox: o, Certificates: installed(t, topicA), Host: s.URL, RootCAs: s.roots()})
@@ -416,7 +438,7 @@ func TestRefusedCertificate(t *testing.T) {
 }
 
 func TestRefusedCertificateTLS13(t *testing.T) {
-	s := newService(t, nil, func(c *tls.Config) { c.ClientCAs = x509.NewCertPool() })
+	s := newService(t, nil, func(s *service) { s.TLS.ClientCAs = x509.NewCertPool() })
 	o := newOutbox(push(1))
 	p := run(t, Options{Outbox: o, Certificates: installed(t, topicA), Host: s.URL, RootCAs: s.roots()})
 	if r := o.next(t); r.Outcome != Retry {
@@ -470,20 +492,82 @@ func TestStop(t *testing.T) {
 			if state := p.Status().State; state != StateStopped {
 				t.Errorf("state %s", state)
 			}
+			await(t, "the connection to close", func() bool { return s.connected() == 0 })
 		})
 	}
 }
 
 func TestLeaseIsOver(t *testing.T) {
 	s := newService(t, nil)
-	o := newOutbox()
-	p, err := NewPusher(Options{Outbox: o, Certificates: installed(t, topicA), Host: s.URL, RootCAs: s.roots()})
+	p, err := NewPusher(Options{Outbox: newOutbox(), Certificates: installed(t, topicA), Host: s.URL, RootCAs: s.roots()})
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := p.deliver(context.Background(), context.Background(), job{push(1), time.Now()})
-	if r.Outcome != Retry || r.Reason != ReasonReleased || len(s.requests) != 0 {
+	if !p.prepare(ctx) {
+		t.Fatal("no certificate")
+	}
+	defer p.stop()
+	if r := p.deliver(ctx, ctx, job{push(1), time.Now()}); r.Outcome != Retry || r.Reason != ReasonReleased || len(s.requests) != 0 {
 		t.Errorf("%+v", r)
+	}
+	if r := p.deliver(ctx, ctx, job{push(1), time.Now().Add(time.Minute)}); r.Outcome != Sent {
+		t.Errorf("%+v", r)
+	}
+}
+
+// TestAllowance: in trouble, one push at a time, and that after a pause.
+func TestAllowance(t *testing.T) {
+	p, err := NewPusher(Options{Outbox: newOutbox(), Certificates: installed(t, topicA), Batch: 50})
+	if err != nil {
+		t.Fatal(err)
+	}
+	past, future := time.Now().Add(-time.Minute), time.Now().Add(time.Minute)
+	for _, c := range []struct {
+		failures int
+		pending  int64
+		resumeAt time.Time
+		want     int
+	}{
+		{0, 0, time.Time{}, 50},
+		{0, 70, time.Time{}, 50},
+		{1, 0, future, 0},
+		{1, 1, past, 0},
+		{1, 0, past, 1},
+	} {
+		p.failures, p.resumeAt = c.failures, c.resumeAt
+		p.pending.Store(c.pending)
+		if got := p.allowance(); got != c.want {
+			t.Errorf("%+v: %d", c, got)
+		}
+	}
+}
+
+// TestLearn: only what APNs said to the certificate in use counts.
+func TestLearn(t *testing.T) {
+	p, err := NewPusher(Options{Outbox: newOutbox(), Certificates: installed(t, topicA), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.prepare(ctx)
+	defer p.stop()
+	lost, sent := verdict{outcome: Retry, trouble: unreachable}, verdict{outcome: Sent}
+	p.learn(&client{}, lost)
+	if p.failures != 0 || p.Status().State != StateReady {
+		t.Errorf("the failure of an old certificate counts: %+v", p.Status())
+	}
+	p.learn(p.client, lost)
+	p.learn(p.client, lost)
+	if p.failures != 1 || p.Status().State != StateUnreachable {
+		t.Errorf("two failures of one pause count %d: %+v", p.failures, p.Status())
+	}
+	p.learn(&client{}, sent)
+	p.learn(p.client, verdict{outcome: Inactive, local: true})
+	if p.failures != 1 || p.Status().State != StateUnreachable {
+		t.Errorf("APNs is back without an answer: %+v", p.Status())
+	}
+	p.learn(p.client, sent)
+	if p.failures != 0 || p.Status().State != StateReady {
+		t.Errorf("%d failures, %+v", p.failures, p.Status())
 	}
 }
 
