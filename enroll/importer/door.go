@@ -10,15 +10,13 @@ import (
 	"rollcall/enroll"
 )
 
-// door lets only UTF-8 text of a bounded size pass. Its error is sticky, since
-// encoding/csv may prefer an error of its own.
+// door lets only UTF-8 text of a bounded size pass.
 type door struct {
 	src  *bufio.Reader
 	left int64 // bytes that may still pass
 	max  int64
 	line int    // of the next byte
 	tail []byte // bytes of a rune that the last chunk ended in
-	err  error
 }
 
 func newDoor(r io.Reader, max int64) *door {
@@ -62,22 +60,17 @@ func (d *door) open() error {
 
 // Read implements io.Reader.
 func (d *door) Read(p []byte) (int, error) {
-	if d.err != nil {
-		return 0, d.err
-	}
 	n, err := d.src.Read(p)
 	if int64(n) > d.left {
-		d.err = enroll.Errorf(enroll.KindInvalid, "file_too_large", "the file is larger than %d bytes", d.max).WithHint("Split it into several files.")
-		return 0, d.err
+		return 0, enroll.Errorf(enroll.KindInvalid, "file_too_large", "the file is larger than %d bytes", d.max).WithHint("Split it into several files.")
 	}
 	d.left -= int64(n)
-	if d.err = d.check(p[:n]); d.err != nil {
-		return 0, d.err
+	if bad := d.check(p[:n]); bad != nil {
+		return 0, bad
 	}
 	if err == io.EOF && len(d.tail) > 0 {
 		err = d.notUTF8()
 	}
-	d.err = err
 	return n, err
 }
 

@@ -63,8 +63,6 @@ func Read(r io.Reader, l Limits) ([]enroll.ImportRow, error) {
 	f.csv.ReuseRecord = true
 	err := f.read()
 	switch {
-	case d.err != nil && !errors.Is(d.err, io.EOF):
-		return nil, d.err
 	case err != nil:
 		return nil, err
 	case len(f.errs.Rows) > 0:

@@ -121,6 +121,14 @@ func TestDuplicateNamesBothLines(t *testing.T) {
 	}
 }
 
+func TestFileErrorsNameTheLine(t *testing.T) {
+	for file, line := range map[string]string{header + "A,\xfc": "line 2 ", header + "\n\nA,\x00": "line 4 ", header + "A\xe2\x82": "line 2 "} {
+		if _, err := Read(strings.NewReader(file), DefaultLimits); err == nil || !strings.Contains(err.Error(), line) {
+			t.Errorf("%q: got %v, want %s", file, err, line)
+		}
+	}
+}
+
 func TestLimits(t *testing.T) {
 	row := func(i int) string {
 		return fmt.Sprintf("Anna,anna@example.com,,corporate,,SERIAL%d,ios\n", i)
