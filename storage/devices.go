@@ -1,0 +1,375 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+	"strings"
+
+	"rollcall/enroll"
+)
+
+var _ enroll.RollStore = (*Store)(nil)
+
+// deviceRow is a row of the table devices. Two rows are equal (==) where the
+// devices are the same in every stored respect.
+type deviceRow struct {
+	ID           string `json:"id"`
+	Serial       string `json:"serial"`
+	SerialRaw    string `json:"serial_raw"`
+	Platform     string `json:"platform"`
+	Ownership    string `json:"ownership"`
+	Name         string `json:"name"`
+	NameKey      string `json:"name_key"` // lower case, to search by
+	UserID       string `json:"user_id"`
+	State        string `json:"state"`
+	Facts        string `json:"facts"`
+	Sources      string `json:"sources"`
+	BlockedAt    int64  `json:"blocked_at"`
+	BlockReason  string `json:"block_reason"`
+	EnrollmentID string `json:"enrollment_id"`
+	AcceptedAt   int64  `json:"accepted_at"`
+	EnrolledAt   int64  `json:"enrolled_at"`
+	LastSeenAt   int64  `json:"last_seen_at"`
+	CreatedAt    int64  `json:"created_at"`
+	UpdatedAt    int64  `json:"updated_at"`
+	Version      int64  `json:"version"`
+}
+
+const deviceFields = `id text, serial text, serial_raw text, platform text, ownership text, name text, name_key text, user_id text, state text,
+	facts text, sources text, blocked_at bigint, block_reason text, enrollment_id text, accepted_at bigint, enrolled_at bigint,
+	last_seen_at bigint, created_at bigint, updated_at bigint, version bigint`
+
+var (
+	deviceNames   = columnNames(deviceFields)
+	selectDevice  = "SELECT " + columns("d.", deviceNames) + " FROM devices d "
+	insertDevices = "INSERT INTO devices (" + columns("", deviceNames) + ") SELECT " + columns("r.", deviceNames) + " FROM "
+	updateDevices = func() string {
+		var set []string
+		for _, n := range deviceNames {
+			// last_seen_at is written by Seen only, which does not ask for the
+			// row's version.
+			if n != "id" && n != "serial" && n != "last_seen_at" && n != "created_at" {
+				set = append(set, n+" = r."+n)
+			}
+		}
+		return "UPDATE devices SET " + strings.Join(set, ", ") + " FROM "
+	}()
+)
+
+func newDeviceRow(d enroll.Device) deviceRow {
+	sources := d.Sources
+	if sources == nil {
+		sources = map[string]enroll.Source{}
+	}
+	return deviceRow{ID: d.ID, Serial: clean(d.Serial), SerialRaw: clean(d.SerialRaw), Platform: string(d.Platform), Ownership: string(d.Ownership),
+		Name: clean(d.Name), NameKey: clean(strings.ToLower(d.Name)), UserID: d.UserID, State: string(d.State),
+		Facts: encodeFacts(d.Facts), Sources: encode(sources), BlockedAt: micros(d.BlockedAt), BlockReason: clean(d.BlockReason),
+		EnrollmentID: d.EnrollmentID, AcceptedAt: micros(d.AcceptedAt), EnrolledAt: micros(d.EnrolledAt), LastSeenAt: micros(d.LastSeenAt),
+		CreatedAt: micros(d.CreatedAt), UpdatedAt: micros(d.UpdatedAt), Version: d.Version}
+}
+
+func (r deviceRow) device() (enroll.Device, error) {
+	facts, err := decode[enroll.Facts](r.Facts)
+	if err != nil {
+		return enroll.Device{}, err
+	}
+	sources, err := decode[map[string]enroll.Source](r.Sources)
+	if err != nil {
+		return enroll.Device{}, err
+	}
+	return enroll.Device{ID: r.ID, Serial: r.Serial, SerialRaw: r.SerialRaw, Platform: enroll.Platform(r.Platform), Ownership: enroll.Ownership(r.Ownership),
+		Name: r.Name, UserID: r.UserID, State: enroll.State(r.State), Facts: facts, Sources: sources,
+		BlockedAt: instant(r.BlockedAt), BlockReason: r.BlockReason, EnrollmentID: r.EnrollmentID, AcceptedAt: instant(r.AcceptedAt),
+		EnrolledAt: instant(r.EnrolledAt), LastSeenAt: instant(r.LastSeenAt), CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt), Version: r.Version}, nil
+}
+
+// encodeFacts gives facts as JSON without what PostgreSQL cannot hold.
+func encodeFacts(f enroll.Facts) string {
+	for _, s := range []*string{&f.UDID, &f.IMEI, &f.MEID, &f.Product, &f.Model, &f.OSVersion, &f.BuildVersion, &f.DeviceName} {
+		*s = clean(*s)
+	}
+	if f.Extra != nil {
+		extra := make(map[string]string, len(f.Extra))
+		for k, v := range f.Extra {
+			extra[clean(k)] = clean(v)
+		}
+		f.Extra = extra
+	}
+	return encode(f)
+}
+
+// mergeFacts lays newer facts over the row's.
+func (r *deviceRow) mergeFacts(newer enroll.Facts) error {
+	old, err := decode[enroll.Facts](r.Facts)
+	if err == nil {
+		r.Facts = encodeFacts(old.Merge(newer))
+	}
+	return err
+}
+
+// findDevice reads one row by a column; locked where tail is tx.lock().
+func findDevice(ctx context.Context, tx *session, column, value, tail string) (deviceRow, error) {
+	var r deviceRow
+	err := tx.get(ctx, &r, selectDevice+"WHERE d."+column+" = ?"+tail, value)
+	return r, err
+}
+
+// lockDevice is findDevice by ID, locked; KindNotFound when it is gone.
+func lockDevice(ctx context.Context, tx *session, id string) (deviceRow, error) {
+	r, err := findDevice(ctx, tx, "id", id, tx.lock())
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, deviceGone(id)
+	}
+	return r, err
+}
+
+func deviceGone(id string) error {
+	return enroll.Errorf(enroll.KindNotFound, "device_unknown", "no device with the ID %q is on the roll", id)
+}
+
+// createDevices writes new rows. A serial that somebody else has put on the
+// roll meanwhile makes the transaction run again.
+func createDevices(ctx context.Context, tx *session, rows ...deviceRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	n, err := tx.exec(ctx, insertDevices+tx.records(deviceFields)+" WHERE true ON CONFLICT (serial) DO NOTHING", encode(rows))
+	if err == nil && n < int64(len(rows)) {
+		return errAgain
+	}
+	return err
+}
+
+// saveDevices writes rows that are locked.
+func saveDevices(ctx context.Context, tx *session, rows ...deviceRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
+	_, err := tx.exec(ctx, updateDevices+tx.records(deviceFields)+" WHERE devices.id = r.id", encode(rows))
+	return err
+}
+
+// saveIfChanged writes a locked row when it differs from what it was, with the
+// next version.
+func saveIfChanged(ctx context.Context, tx *session, old, fresh deviceRow) (deviceRow, bool, error) {
+	fresh.ID, fresh.Serial, fresh.CreatedAt, fresh.LastSeenAt = old.ID, old.Serial, old.CreatedAt, old.LastSeenAt
+	fresh.Version, fresh.UpdatedAt = old.Version, old.UpdatedAt
+	if fresh == old {
+		return old, false, nil
+	}
+	fresh.Version, fresh.UpdatedAt = old.Version+1, micros(now())
+	return fresh, true, saveDevices(ctx, tx, fresh)
+}
+
+// Device implements enroll.RollStore.
+func (s *Store) Device(ctx context.Context, serial string) (enroll.Device, error) {
+	var r deviceRow
+	if err := s.one(ctx, &r, selectDevice+"WHERE d.serial = ?", serial); errors.Is(err, sql.ErrNoRows) {
+		return enroll.Device{}, enroll.NoDevice(serial)
+	} else if err != nil {
+		return enroll.Device{}, err
+	}
+	return r.device()
+}
+
+// DeviceByID implements enroll.RollStore.
+func (s *Store) DeviceByID(ctx context.Context, id string) (enroll.Device, error) {
+	var r deviceRow
+	if err := s.one(ctx, &r, selectDevice+"WHERE d.id = ?", id); errors.Is(err, sql.ErrNoRows) {
+		return enroll.Device{}, deviceGone(id)
+	} else if err != nil {
+		return enroll.Device{}, err
+	}
+	return r.device()
+}
+
+// Devices implements enroll.RollStore. A search is the union of three ranges,
+// each read through its own index.
+func (s *Store) Devices(ctx context.Context, f enroll.DeviceFilter, p enroll.Page) ([]enroll.Device, error) {
+	where := []string{"d.serial > ?"}
+	args := []any{p.After}
+	add := func(condition string, values ...any) {
+		where = append(where, condition)
+		args = append(args, values...)
+	}
+	switch f.State {
+	case "":
+	case enroll.StateBlocked:
+		add("d.blocked_at > 0 AND d.state <> 'enrolled'")
+	case enroll.StateEnrolled:
+		add("d.state = 'enrolled'")
+	default:
+		add("d.state = ? AND d.blocked_at = 0", string(f.State))
+	}
+	if f.Platform != "" {
+		add("d.platform = ?", string(f.Platform))
+	}
+	if f.UserID != "" {
+		add("d.user_id = ? AND d.user_id <> ''", f.UserID)
+	}
+	if f.GroupID != "" {
+		add("d.id IN (SELECT m.device_id FROM memberships m WHERE m.group_id = ?)", f.GroupID)
+	}
+	part := func(condition string) string {
+		return selectDevice + "WHERE " + strings.Join(where, " AND ") + condition + " ORDER BY d.serial LIMIT ?"
+	}
+	query, limit := part(""), pageLimit(p)
+	args = append(args, limit)
+	if f.Search != "" {
+		serial, lower := enroll.NormalizeSerial(f.Search), strings.ToLower(f.Search)
+		branches := []struct{ condition, prefix string }{
+			{" AND d.serial >= ? AND d.serial < ?", serial},
+			{" AND d.name_key <> '' AND d.name_key >= ? AND d.name_key < ?", lower},
+			{" AND d.user_id <> '' AND d.user_id IN (SELECT u.id FROM users u WHERE u.email >= ? AND u.email < ?)", lower},
+		}
+		var parts []string
+		var all []any
+		for _, b := range branches {
+			if b.prefix == "" {
+				continue
+			}
+			parts = append(parts, "SELECT * FROM ("+part(b.condition)+") AS part")
+			all = append(append(all, args[:len(args)-1]...), b.prefix, after(b.prefix), limit)
+		}
+		query = "SELECT " + columns("", deviceNames) + " FROM (" + strings.Join(parts, " UNION ") + ") AS found ORDER BY serial LIMIT ?"
+		args = append(all, limit)
+	}
+	var rows []deviceRow
+	if err := s.all(ctx, &rows, query, args...); err != nil {
+		return nil, err
+	}
+	devices := make([]enroll.Device, 0, len(rows))
+	for _, r := range rows {
+		d, err := r.device()
+		if err != nil {
+			return nil, err
+		}
+		devices = append(devices, d)
+	}
+	return devices, nil
+}
+
+const maxPage = 1000
+
+// pageLimit keeps a page within what the contract allows.
+func pageLimit(p enroll.Page) int {
+	if p.Limit < 1 || p.Limit > maxPage {
+		return maxPage
+	}
+	return p.Limit
+}
+
+// lastKey stands above every key of a list that runs downwards.
+func lastKey(p enroll.Page) string {
+	if p.After == "" {
+		return after("")
+	}
+	return p.After
+}
+
+// ChangeDevice implements enroll.RollStore. A user who is there already gets
+// the name and mobile number given, where one is given.
+func (s *Store) ChangeDevice(ctx context.Context, serial string, user *enroll.User, change func(*enroll.Device, string) (enroll.Device, error)) (d enroll.Device, changed bool, err error) {
+	err = s.write(ctx, func(tx *session) error {
+		d, changed = enroll.Device{}, false
+		var old *enroll.Device
+		row, err := findDevice(ctx, tx, "serial", serial, tx.lock())
+		switch {
+		case err == nil:
+			known, err := row.device()
+			if err != nil {
+				return err
+			}
+			old = &known
+		case !errors.Is(err, sql.ErrNoRows):
+			return err
+		}
+		userID := ""
+		if user != nil {
+			users, err := findOrMakeUsers(ctx, tx, []enroll.User{*user})
+			if err != nil {
+				return err
+			}
+			userID = users.of(user.Domain, user.Email)
+		}
+		next, err := change(old, userID)
+		if err != nil {
+			return err
+		}
+		fresh := newDeviceRow(next)
+		if old == nil {
+			fresh.Serial, fresh.Version, fresh.UpdatedAt = clean(serial), 1, micros(now())
+			changed = true
+			err = createDevices(ctx, tx, fresh)
+		} else {
+			fresh, changed, err = saveIfChanged(ctx, tx, row, fresh)
+		}
+		if err == nil && changed && fresh.State == string(enroll.StateEnrolled) {
+			err = markDevicesDue(ctx, tx, []string{fresh.ID})
+		}
+		if err == nil {
+			d, err = fresh.device()
+		}
+		return err
+	})
+	if err != nil {
+		return enroll.Device{}, false, err
+	}
+	return d, changed, nil
+}
+
+// DeleteDevice implements enroll.RollStore. Its ended enrollments stay as
+// history, like its decisions.
+func (s *Store) DeleteDevice(ctx context.Context, serial string) error {
+	return s.write(ctx, func(tx *session) error {
+		row, err := findDevice(ctx, tx, "serial", serial, tx.lock())
+		if errors.Is(err, sql.ErrNoRows) {
+			return enroll.NoDevice(serial)
+		}
+		if err != nil {
+			return err
+		}
+		if d, err := row.device(); err != nil {
+			return err
+		} else if !d.Deletable() {
+			return enroll.Errorf(enroll.KindConflict, "device_enrolled", "the device %s is %s", serial, d.State).WithHint("Disenroll it first.")
+		}
+		for _, query := range []string{
+			`DELETE FROM bindings WHERE device_id = ? AND device_id <> ''`,
+			`DELETE FROM deliveries WHERE device_id = ?`,
+			`DELETE FROM devices WHERE id = ?`, // with memberships and requests
+		} {
+			if _, err := tx.exec(ctx, query, row.ID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// serialsToIDs finds the IDs of devices, locked and in order; KindNotFound for
+// the first serial that is not on the roll.
+func serialsToIDs(ctx context.Context, tx *session, serials []string) ([]string, error) {
+	if len(serials) == 0 {
+		return nil, nil
+	}
+	var rows []struct {
+		ID     string `json:"id"`
+		Serial string `json:"serial"`
+	}
+	if err := tx.all(ctx, &rows, `SELECT id, serial FROM devices WHERE `+tx.in("serial")+` ORDER BY id`+tx.lock(), tx.list(serials)); err != nil {
+		return nil, err
+	}
+	known := make(map[string]bool, len(rows))
+	ids := make([]string, 0, len(rows))
+	for _, r := range rows {
+		known[r.Serial] = true
+		ids = append(ids, r.ID)
+	}
+	if i := slices.IndexFunc(serials, func(serial string) bool { return !known[serial] }); i >= 0 {
+		return nil, enroll.NoDevice(serials[i])
+	}
+	return ids, nil
+}

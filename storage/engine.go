@@ -1,0 +1,176 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"database/sql/driver"
+	"errors"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"time"
+
+	"github.com/jmoiron/sqlx"
+	"github.com/jmoiron/sqlx/reflectx"
+
+	"rollcall/enroll"
+)
+
+// engine is a database and the SQL in which it differs from the other one.
+// Queries are written with "?" for parameters.
+type engine interface {
+	name() string
+	pool() *session // for single statements that read
+	transact(ctx context.Context, fn func(tx *session) error) error
+	snapshot(ctx context.Context, fn func(tx *session) error) error
+	migrate(ctx context.Context) error
+	close() error
+
+	// lock ends a SELECT whose rows are to stay as they are until the end of
+	// the transaction; skipLocked leaves out rows that another one has locked.
+	lock() string
+	skipLocked() string
+	// in says that column is one of a list, which list makes the argument of.
+	in(column string) string
+	list(values []string) any
+	// records makes the rows of a JSON array, given as one argument, a table
+	// named r. fields are "name type" pairs with the types text, bigint and
+	// boolean.
+	records(fields string) string
+	// mutex lets one transaction at a time pass until its end; shared lets all
+	// pass that are shared too.
+	mutex(ctx context.Context, tx *session, m mutex, shared bool) error
+	// lazy makes the commit of this transaction not wait for the disk, where
+	// the engine can do that for one transaction.
+	lazy(ctx context.Context, tx *session) error
+}
+
+// mutex names what no row stands for.
+type mutex int64
+
+const (
+	// mutexPolicies orders changes that touch many devices (policies, bindings,
+	// groups) with those by which one device comes into their reach. Without
+	// it, each of the two would not see the other, and the device would miss a
+	// change.
+	mutexPolicies mutex = 7303001 + iota
+	// mutexImports keeps two imports from locking rows crosswise.
+	mutexImports
+	// mutexTokens keeps the last admin token.
+	mutexTokens
+)
+
+// session runs statements on a pool or in a transaction.
+type session struct {
+	engine
+	stmt func(ctx context.Context, query string) (*sqlx.Stmt, error)
+}
+
+// get reads one row; sql.ErrNoRows when there is none.
+func (q *session) get(ctx context.Context, dest any, query string, args ...any) error {
+	st, err := q.stmt(ctx, query)
+	if err != nil {
+		return err
+	}
+	return st.GetContext(ctx, dest, tidy(args)...)
+}
+
+// all reads rows.
+func (q *session) all(ctx context.Context, dest any, query string, args ...any) error {
+	st, err := q.stmt(ctx, query)
+	if err != nil {
+		return err
+	}
+	return st.SelectContext(ctx, dest, tidy(args)...)
+}
+
+// exec changes rows and says how many.
+func (q *session) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	st, err := q.stmt(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	res, err := st.ExecContext(ctx, tidy(args)...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// tidy cleans text among arguments, which are plain strings or named ones.
+func tidy(args []any) []any {
+	for i, a := range args {
+		if s, ok := a.(string); ok {
+			args[i] = clean(s)
+		}
+	}
+	return args
+}
+
+// columnNames gives the names out of "name type" pairs.
+func columnNames(fields string) []string {
+	var names []string
+	for f := range strings.SplitSeq(fields, ",") {
+		names = append(names, strings.Fields(f)[0])
+	}
+	return names
+}
+
+// columns joins names with a prefix ("r."), for a SELECT or INSERT.
+func columns(prefix string, names []string) string {
+	return prefix + strings.Join(names, ", "+prefix)
+}
+
+// mapper finds columns by the json tag, so that a row struct serves to scan
+// and, as JSON, to write many rows at once.
+var mapper = reflectx.NewMapperFunc("json", strings.ToLower)
+
+// errAgain is returned by a closure that lost a race for a key: the next run
+// finds the winner's row.
+var errAgain = errors.New("storage: lost a race for a key")
+
+const maxAttempts = 10
+
+// again runs a transaction until it does not fail for a passing reason.
+func again(ctx context.Context, log *slog.Logger, passing func(error) bool, fn func() error) error {
+	pause := 2 * time.Millisecond
+	for attempt := 1; ; attempt++ {
+		err := fn()
+		if err == nil || attempt == maxAttempts || !(errors.Is(err, errAgain) || passing(err)) {
+			return err
+		}
+		log.DebugContext(ctx, "transaction runs again", "attempt", attempt, "error", err)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause/2 + rand.N(pause)):
+		}
+		pause = min(2*pause, 200*time.Millisecond)
+	}
+}
+
+// lost says that the connection is gone or none can be had.
+func lost(err error) bool {
+	var network net.Error
+	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errClosed) || errors.Is(err, net.ErrClosed) ||
+		errors.As(err, &network) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
+}
+
+// errClosed: the store was closed.
+var errClosed = errors.New("storage: closed")
+
+// unavailable types errors for which trying again later helps.
+func unavailable(err error) error {
+	var typed *enroll.Error
+	if err == nil || errors.As(err, &typed) {
+		return err
+	}
+	if lost(err) || refusedByPostgres(err) || busySQLite(err) {
+		return &enroll.Error{Kind: enroll.KindUnavailable, Code: "store_unavailable", Op: "storage",
+			Text: "The database does not answer.", Hint: "Try again in a moment.", Err: err}
+	}
+	return err
+}

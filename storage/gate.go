@@ -1,0 +1,102 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+
+	"rollcall/enroll"
+)
+
+var _ enroll.GateStore = (*Store)(nil)
+
+// Decide implements enroll.GateStore.
+func (s *Store) Decide(ctx context.Context, a enroll.Attempt, decide func(enroll.Known) enroll.Decision) (enroll.Decision, error) {
+	var d enroll.Decision
+	err := s.write(ctx, func(tx *session) error {
+		known, row, err := knownOf(ctx, tx, a, tx.lock())
+		if err != nil {
+			return err
+		}
+		d = decide(known)
+		switch {
+		case !d.Allowed():
+		case known.Device == nil:
+			made := enroll.RowFor(d)
+			d.DeviceID = made.ID
+			if err := createDevices(ctx, tx, newDeviceRow(made)); err != nil {
+				return err
+			}
+		default:
+			d.DeviceID = row.ID
+			fresh := row
+			fresh.State = string(enroll.StateEnrolling)
+			if err := fresh.mergeFacts(a.Facts); err != nil {
+				return err
+			}
+			if known.Request != nil {
+				fresh.chooseOwnership(*known.Request)
+			}
+			if _, _, err := saveIfChanged(ctx, tx, row, fresh); err != nil {
+				return err
+			}
+		}
+		return insertDecision(ctx, tx, d)
+	})
+	if err != nil {
+		return enroll.Decision{}, err
+	}
+	return d, nil
+}
+
+// Known implements enroll.GateStore.
+func (s *Store) Known(ctx context.Context, a enroll.Attempt) (enroll.Known, error) {
+	var known enroll.Known
+	err := s.read(ctx, func(tx *session) (err error) {
+		known, _, err = knownOf(ctx, tx, a, "")
+		return err
+	})
+	return known, err
+}
+
+// RecordDecision implements enroll.GateStore.
+func (s *Store) RecordDecision(ctx context.Context, d enroll.Decision) error {
+	return s.write(ctx, func(tx *session) error { return insertDecision(ctx, tx, d) })
+}
+
+// knownOf reads what is known about an attempt; locked where tail is tx.lock().
+func knownOf(ctx context.Context, tx *session, a enroll.Attempt, tail string) (enroll.Known, deviceRow, error) {
+	var known enroll.Known
+	set, err := settings(ctx, tx)
+	if err != nil {
+		return known, deviceRow{}, err
+	}
+	known.Mode = set.PreEnrolledDevicesOnly
+	row, err := findDevice(ctx, tx, "serial", a.Serial, tail)
+	switch {
+	case err == nil:
+		d, err := row.device()
+		if err != nil {
+			return known, row, err
+		}
+		known.Device = &d
+	case !errors.Is(err, sql.ErrNoRows):
+		return known, row, err
+	}
+	var q requestRow
+	switch {
+	case a.RequestSecret != "":
+		hash := enroll.HashSecret(a.RequestSecret)
+		err = tx.get(ctx, &q, selectRequest+"WHERE q.secret_hash = ?"+tail, hash[:])
+	case a.RequestID != "":
+		err = tx.get(ctx, &q, selectRequest+"WHERE q.id = ?"+tail, a.RequestID)
+	default:
+		return known, row, nil
+	}
+	if errors.Is(err, sql.ErrNoRows) {
+		return known, row, nil
+	}
+	r := q.request()
+	known.Request = &r
+	return known, row, err
+}

@@ -1,0 +1,16 @@
+package storage_test
+
+import (
+	"testing"
+
+	"rollcall/storage"
+	"rollcall/storage/pgtest"
+	"rollcall/storage/storagetest"
+)
+
+func TestPostgres(t *testing.T) {
+	if pgtest.Skipped() {
+		return // TestMain says so
+	}
+	storagetest.Run(t, func(t *testing.T) *storage.Store { return storagetest.Open(t, pgtest.Database(t, "")) })
+}

@@ -1,0 +1,171 @@
+package storagetest
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"rollcall/certs"
+	"rollcall/enroll"
+	"rollcall/mdm"
+	"rollcall/mdm/apns"
+	"rollcall/policy"
+	"rollcall/storage"
+)
+
+// Sealer is a sealer with a fixed key.
+func Sealer() storage.Sealer {
+	s, err := certs.NewSealer(certs.Key{1, 2, 3})
+	if err != nil {
+		panic(err) // the key is good
+	}
+	return s
+}
+
+// Open opens a store for a test and closes it at its end.
+func Open(t testing.TB, dsn string) *storage.Store {
+	t.Helper()
+	s, err := storage.Open(t.Context(), storage.Config{DSN: dsn, Sealer: Sealer()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return s
+}
+
+// start is the time at which the tests begin.
+var start = time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
+
+// at is a time some seconds after start.
+func at(seconds int) time.Time { return start.Add(time.Duration(seconds) * time.Second) }
+
+// world is a store with what tests do to it, failing on any error.
+type world struct {
+	testing.TB
+	*storage.Store
+	ctx context.Context
+}
+
+func newWorld(t testing.TB, s *storage.Store) *world { return &world{t, s, t.Context()} }
+
+func (w *world) ok(err error) {
+	w.Helper()
+	if err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) kind(err error, want enroll.Kind) {
+	w.Helper()
+	if enroll.KindOf(err) != want {
+		w.Fatalf("error %v has the kind %q, want %q", err, enroll.KindOf(err), want)
+	}
+}
+
+// device puts a serial on the roll.
+func (w *world) device(serial string) enroll.Device {
+	w.Helper()
+	d, _, err := w.ChangeDevice(w.ctx, serial, nil, func(old *enroll.Device, _ string) (enroll.Device, error) {
+		if old != nil {
+			return *old, nil
+		}
+		return enroll.Device{ID: enroll.NewID(), Serial: serial, SerialRaw: strings.ToLower(serial), Platform: enroll.PlatformIOS,
+			Ownership: enroll.OwnershipCorporate, State: enroll.StatePreEnrolled, Sources: map[string]enroll.Source{"serial": enroll.SourceAPI}, CreatedAt: start}, nil
+	})
+	w.ok(err)
+	return d
+}
+
+func fingerprint(n int) string { return fmt.Sprintf("%064x", n) }
+
+// authenticate starts an enrollment of a device with a certificate.
+func (w *world) authenticate(d enroll.Device, fp string) mdm.Enrollment {
+	w.Helper()
+	e, err := w.Authenticate(w.ctx, mdm.Authentication{DeviceID: d.ID, UDID: "udid-" + d.Serial, Fingerprint: fp, Topic: "com.apple.mgmt.test",
+		Facts: enroll.Facts{UDID: "udid-" + d.Serial, OSVersion: "26.1"}, DecisionID: "decision", At: at(1)})
+	w.ok(err)
+	return e
+}
+
+// enroll takes a device through Authenticate and TokenUpdate.
+func (w *world) enroll(serial, fp string) mdm.Enrollment {
+	w.Helper()
+	e := w.authenticate(w.device(serial), fp)
+	w.token(e, fp)
+	got, err := w.EnrollmentByID(w.ctx, e.ID)
+	w.ok(err)
+	return got
+}
+
+// token sends the TokenUpdate of a device channel.
+func (w *world) token(e mdm.Enrollment, fp string) bool {
+	w.Helper()
+	first, err := w.TokenUpdate(w.ctx, mdm.TokenUpdate{Enrollment: e, Fingerprint: fp, Topic: "com.apple.mgmt.test", Token: []byte{0xAA, 1}, PushMagic: "magic",
+		UnlockToken: []byte("unlock"), At: at(2)})
+	w.ok(err)
+	return first
+}
+
+// queue adds commands and gives their IDs.
+func (w *world) queue(enrollmentID string, n int) []string {
+	w.Helper()
+	ids := make([]string, n)
+	commands := make([]mdm.Command, n)
+	for i := range commands {
+		ids[i] = enroll.NewID()
+		commands[i] = mdm.Command{ID: ids[i], RequestType: "DeviceInformation", Body: []byte("body of " + ids[i])}
+	}
+	w.ok(w.Enqueue(w.ctx, enrollmentID, commands, at(3)))
+	return ids
+}
+
+// acknowledge reports a result at a second.
+func (w *world) acknowledge(enrollmentID, commandID string, second int) mdm.Reported {
+	w.Helper()
+	r, err := w.Report(w.ctx, mdm.Report{EnrollmentID: enrollmentID, CommandID: commandID, State: policy.CommandAcknowledged, Result: []byte("result"), At: at(second)}, time.Minute)
+	w.ok(err)
+	return r
+}
+
+// dueDevices claims and commits empty plans for everything that is due, and
+// tells for which devices.
+func (w *world) dueDevices() []string {
+	w.Helper()
+	due, err := w.ClaimDue(w.ctx, at(100), time.Minute, 1000)
+	w.ok(err)
+	ids := make([]string, len(due))
+	for i, d := range due {
+		ids[i] = d.DeviceID
+		w.ok(w.Commit(w.ctx, d, "", nil, nil, nil, at(100)))
+	}
+	return ids
+}
+
+// pushes claims and finishes everything that is due at a second, and tells for
+// which enrollments.
+func (w *world) pushes(second int) []string {
+	w.Helper()
+	claimed, err := w.ClaimPushes(w.ctx, at(second), time.Minute, 1000)
+	w.ok(err)
+	ids := make([]string, len(claimed))
+	for i, p := range claimed {
+		ids[i] = p.EnrollmentID
+	}
+	w.sent(claimed, second)
+	return ids
+}
+
+func (w *world) sent(claimed []apns.Push, second int) {
+	w.Helper()
+	results := make([]apns.Result, len(claimed))
+	for i, p := range claimed {
+		results[i] = apns.Result{Push: p, Outcome: apns.Sent, At: at(second)}
+	}
+	w.ok(w.FinishPushes(w.ctx, results))
+}

@@ -1,0 +1,29 @@
+package storagetest
+
+import (
+	"testing"
+
+	"rollcall/storage"
+)
+
+// Run runs the contract; open gives a fresh, empty store each time.
+func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
+	for _, part := range []struct {
+		name string
+		test func(t *testing.T, open func(t *testing.T) *storage.Store)
+	}{
+		{"queue", testQueue},
+	} {
+		t.Run(part.name, func(t *testing.T) {
+			t.Parallel()
+			part.test(t, open)
+		})
+	}
+}
+
+// each runs cases, each on a store of its own.
+func each(t *testing.T, open func(t *testing.T) *storage.Store, cases map[string]func(w *world)) {
+	for name, test := range cases {
+		t.Run(name, func(t *testing.T) { test(newWorld(t, open(t))) })
+	}
+}
