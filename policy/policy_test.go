@@ -1,0 +1,105 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"rollcall/enroll"
+)
+
+// good is a policy without fault.
+func good() Policy {
+	return Policy{Name: "Wi-Fi", DeviceName: "ipad-{serial}", Profiles: []Profile{
+		{ID: "wifi", Payloads: []Payload{{Type: "com.apple.wifi.managed", UUID: "11111111-AAAA-4AAA-8AAA-111111111111", Content: Dict{"SSID_STR": "corp"}}}},
+		{ID: "a.B_c-9", Payloads: []Payload{{Type: "com.apple.applicationaccess", Content: Dict{"nested": Dict{"PayloadType": "fine here"}}}}},
+	}}
+}
+
+func TestPolicyCheck(t *testing.T) {
+	type change = func(*Policy)
+	payload := func(f func(*Payload)) change { return func(p *Policy) { f(&p.Profiles[0].Payloads[0]) } }
+	for _, c := range []struct {
+		name   string
+		change change
+		code   string // empty: good
+	}{
+		{"as it is", func(*Policy) {}, ""},
+		{"no profiles", func(p *Policy) { p.Profiles = nil }, ""},
+		{"no device name", func(p *Policy) { p.DeviceName = "" }, ""},
+		{"serial twice", func(p *Policy) { p.DeviceName = "{serial}{serial}" }, ""},
+		{"longest name", func(p *Policy) { p.Name = strings.Repeat("n", enroll.MaxName) }, ""},
+		{"most profiles", func(p *Policy) { p.Profiles = manyProfiles(MaxProfiles) }, ""},
+		{"most payloads", func(p *Policy) { p.Profiles[0].Payloads = manyPayloads(MaxPayloads) }, ""},
+		{"one UUID in two profiles", func(p *Policy) { p.Profiles[1].Payloads[0].UUID = p.Profiles[0].Payloads[0].UUID }, ""},
+
+		{"no name", func(p *Policy) { p.Name = "" }, "policy_name"},
+		{"blank name", func(p *Policy) { p.Name = " \t" }, "policy_name"},
+		{"name too long", func(p *Policy) { p.Name = strings.Repeat("n", enroll.MaxName+1) }, "policy_name"},
+		{"device name too long", func(p *Policy) { p.DeviceName = strings.Repeat("n", enroll.MaxName+1) }, "device_name"},
+		{"unknown variable", func(p *Policy) { p.DeviceName = "{name}" }, "device_name_variable"},
+		{"variable inside a variable", func(p *Policy) { p.DeviceName = "{ser{serial}ial}" }, "device_name_variable"},
+		{"open brace", func(p *Policy) { p.DeviceName = "{serial" }, "device_name_variable"},
+		{"too many profiles", func(p *Policy) { p.Profiles = manyProfiles(MaxProfiles + 1) }, "profiles_count"},
+		{"no profile id", func(p *Policy) { p.Profiles[1].ID = "" }, "profile_id"},
+		{"profile id with a slash", func(p *Policy) { p.Profiles[1].ID = "a/b" }, "profile_id"},
+		{"profile id with a line feed", func(p *Policy) { p.Profiles[1].ID = "a\n" }, "profile_id"},
+		{"profile id starts with a dot", func(p *Policy) { p.Profiles[1].ID = ".a" }, "profile_id"},
+		{"profile id too long", func(p *Policy) { p.Profiles[1].ID = strings.Repeat("a", 65) }, "profile_id"},
+		{"profile id twice", func(p *Policy) { p.Profiles[1].ID = "wifi" }, "profile_id_twice"},
+		{"no payloads", func(p *Policy) { p.Profiles[0].Payloads = nil }, "payloads_count"},
+		{"too many payloads", func(p *Policy) { p.Profiles[0].Payloads = manyPayloads(MaxPayloads + 1) }, "payloads_count"},
+		{"no type", payload(func(p *Payload) { p.Type = "" }), "payload_type"},
+		{"another enrollment", payload(func(p *Payload) { p.Type = "com.apple.mdm" }), "payload_forbidden"},
+		{"an envelope", payload(func(p *Payload) { p.Type = "Configuration" }), "payload_forbidden"},
+		{"over-the-air enrollment", payload(func(p *Payload) { p.Type = "Profile Service" }), "payload_forbidden"},
+		{"UUID twice in another case", func(p *Policy) {
+			twin := p.Profiles[0].Payloads[0]
+			twin.UUID = strings.ToLower(twin.UUID)
+			p.Profiles[0].Payloads = append(p.Profiles[0].Payloads, twin)
+		}, "payload_uuid_twice"},
+		{"content without a JSON form", payload(func(p *Payload) { p.Content["a"] = nil }), "payload_content"},
+		{"too large", payload(func(p *Payload) { p.Content["a"] = strings.Repeat("a", MaxProfileSize) }), "profile_too_large"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p := good()
+			c.change(&p)
+			wantCode(t, p.Check(), c.code)
+		})
+	}
+	for key := range envelope {
+		p := good()
+		p.Profiles[0].Payloads[0].Content[key] = "x"
+		wantCode(t, p.Check(), "payload_envelope")
+	}
+}
+
+func wantCode(t *testing.T, err error, code string) {
+	t.Helper()
+	if code == "" {
+		if err != nil {
+			t.Errorf("error %v, want none", err)
+		}
+		return
+	}
+	var e *enroll.Error
+	if !errors.As(err, &e) || e.Code != code || e.Kind != enroll.KindInvalid || e.Text == "" {
+		t.Errorf("error %#v, want %s with a text", err, code)
+	}
+}
+
+func manyProfiles(n int) (fs []Profile) {
+	for i := range n {
+		fs = append(fs, Profile{ID: fmt.Sprint("p", i), Payloads: manyPayloads(1)})
+	}
+	return fs
+}
+
+func manyPayloads(n int) []Payload {
+	ps := make([]Payload, n)
+	for i := range ps {
+		ps[i].Type = "com.apple.wifi.managed"
+	}
+	return ps
+}
