@@ -36,6 +36,8 @@ type GateStore interface {
 
 // Gate is the one gate every device passes, on every channel.
 type Gate struct {
+	Log *slog.Logger // nil: slog.Default
+
 	store GateStore
 	now   func() time.Time
 }
@@ -62,11 +64,11 @@ func (g *Gate) Decide(ctx context.Context, a Attempt) (Decision, error) {
 	if err != nil {
 		failed := g.blank(a, id)
 		failed.Code, failed.Enforced, failed.Outcome = ErrorStoreUnavailable, ErrorStoreUnavailable, OutcomeError
-		slog.ErrorContext(ctx, "gate failed closed", "decision", id, "channel", a.Channel, "error", err)
+		g.log().ErrorContext(ctx, "gate failed closed", "decision", id, "channel", a.Channel, "error", err)
 		return failed, &Error{Kind: KindUnavailable, Code: string(ErrorStoreUnavailable), Op: "enroll.Gate.Decide",
 			Text: ErrorStoreUnavailable.Reason().Person, Err: err}
 	}
-	slog.InfoContext(ctx, "gate decided", "decision", d.ID, "channel", d.Channel, "evidence", d.Evidence, "outcome", d.Outcome, "code", d.Code)
+	g.log().InfoContext(ctx, "gate decided", "decision", d.ID, "channel", d.Channel, "evidence", d.Evidence, "outcome", d.Outcome, "code", d.Code)
 	return d, nil
 }
 
@@ -82,7 +84,7 @@ func (g *Gate) Refuse(ctx context.Context, a Attempt, code Code, detail string) 
 		return d, &Error{Kind: KindUnavailable, Code: string(ErrorStoreUnavailable), Op: "enroll.Gate.Refuse",
 			Text: ErrorStoreUnavailable.Reason().Person, Err: err}
 	}
-	slog.InfoContext(ctx, "gate refused", "decision", d.ID, "channel", d.Channel, "code", d.Code)
+	g.log().InfoContext(ctx, "gate refused", "decision", d.ID, "channel", d.Channel, "code", d.Code)
 	return d, nil
 }
 
@@ -94,6 +96,13 @@ func (g *Gate) Explain(ctx context.Context, a Attempt) (Decision, error) {
 		return Decision{}, err
 	}
 	return Evaluate(a, k), nil
+}
+
+func (g *Gate) log() *slog.Logger {
+	if g.Log == nil {
+		return slog.Default()
+	}
+	return g.Log
 }
 
 func (g *Gate) prepare(a Attempt) Attempt {

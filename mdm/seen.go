@@ -12,6 +12,7 @@ import (
 // lost with the process.
 type Seen struct {
 	store EnrollmentStore
+	log   *slog.Logger
 	mu    sync.Mutex
 	at    map[string]time.Time
 }
@@ -23,8 +24,8 @@ const seenInterval = 5 * time.Second
 const maxSeenBatch = 1000
 
 // NewSeen makes the collector; Run writes what it has collected.
-func NewSeen(store EnrollmentStore) *Seen {
-	return &Seen{store: store, at: map[string]time.Time{}}
+func NewSeen(store EnrollmentStore, log *slog.Logger) *Seen {
+	return &Seen{store: store, log: log, at: map[string]time.Time{}}
 }
 
 // Mark notes that an enrollment was heard of.
@@ -62,7 +63,7 @@ func (s *Seen) flush(ctx context.Context) {
 			return
 		}
 		if err := s.store.Seen(ctx, batch); err != nil {
-			slog.WarnContext(ctx, "last-seen times not written", "error", err)
+			s.log.WarnContext(ctx, "last-seen times not written", "error", err)
 		}
 		clear(batch)
 	}

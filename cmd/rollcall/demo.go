@@ -156,12 +156,12 @@ func (d *demo) invite(ctx context.Context) error {
 		serials = append(serials, r.serial)
 	}
 	var answer struct {
-		Requests []struct{ Serial, Link string } `json:"requests"`
+		Items []struct{ Serial, Link string }
 	}
 	if err := d.API(ctx, http.MethodPost, "/requests", map[string]any{"serials": serials}, &answer); err != nil {
 		return err
 	}
-	for _, r := range answer.Requests {
+	for _, r := range answer.Items {
 		d.links[r.Serial] = r.Link
 	}
 	d.say("Enrollment requests go out for %d iPhones and iPads.", len(d.links))
@@ -178,8 +178,7 @@ func apple(rows []sampleRow) []sampleRow {
 	return out
 }
 
-// arrive lets the devices of the sample come in, each by a way of its own, and
-// then two that should not.
+// arrive lets the devices of the sample come in, and two that should not.
 func (d *demo) arrive(ctx context.Context) error {
 	_, rows, err := d.sample(ctx)
 	if err != nil {
@@ -190,6 +189,10 @@ func (d *demo) arrive(ctx context.Context) error {
 		return errors.New("the sample CSV has fewer than two Apple devices")
 	}
 	d.say("Phones arrive ...")
+	// Somebody got hold of an invitation that is for another phone.
+	if err := d.arrival(ctx, "found "+rows[1].name+"'s link", "FOUNDLINK002", d.links[rows[1].serial], iphone.Choice{Ownership: "corporate"}); err != nil {
+		return err
+	}
 	for i, r := range rows {
 		link, choice := d.links[r.serial], iphone.Choice{}
 		if r.ownership == "selectuser" {
@@ -207,14 +210,8 @@ func (d *demo) arrive(ctx context.Context) error {
 			return err
 		}
 	}
-	// A stranger finds the general enrollment page; another got hold of an
-	// invitation that is for somebody else's phone.
-	if err := d.arrival(ctx, "a stranger", "STRANGER0001", d.App.URL()+"/enroll", iphone.Choice{}); err != nil {
-		return err
-	}
-	typo := []byte(rows[0].serial)
-	typo[len(typo)-1]++
-	return d.arrival(ctx, "somebody with "+rows[1].name+"'s link", string(typo), d.links[rows[1].serial], iphone.Choice{Ownership: "corporate"})
+	// A stranger finds the general enrollment page.
+	return d.arrival(ctx, "a stranger", "STRANGER0001", d.App.URL()+"/enroll", iphone.Choice{})
 }
 
 func (d *demo) arrival(ctx context.Context, who, serial, link string, choice iphone.Choice, change ...func(*iphone.Config)) error {

@@ -137,6 +137,7 @@ func (a *App) wire() error {
 		return err
 	}
 	gate := countedGate{enroll.NewGate(a.store, a.now), a.metrics}
+	gate.Log = a.log
 	roll := enroll.NewRoll(a.store, a.now)
 	a.requests = enroll.NewRequests(a.store, a.store, a.now)
 	identities := certs.NewIdentities(a.ca, a.store, a.now)
@@ -157,7 +158,7 @@ func (a *App) wire() error {
 		return fmt.Errorf("--apns-host: %w", err)
 	}
 	a.deliverer = policy.NewDeliverer(a.store, mdm.Encoder{Profiles: profiles}, a.pusher.Kick, a.now, a.log)
-	a.seen = mdm.NewSeen(a.store)
+	a.seen = mdm.NewSeen(a.store, a.log)
 	a.commander = &mdm.Commander{Enrollments: a.store, Queue: a.store, Profiles: profiles, Kick: a.pusher.Kick, Now: a.now}
 
 	router := newRouter(observe(a.log, a.metrics), rooms{
