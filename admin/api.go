@@ -175,6 +175,10 @@ func add[I, O any](r routes, role Role, op huma.Operation, handle func(context.C
 	if op.BodyReadTimeout == 0 {
 		op.BodyReadTimeout = 30 * time.Second
 	}
+	if op.Responses == nil {
+		op.Responses = map[string]*huma.Response{}
+	}
+	op.Responses["default"] = &huma.Response{Description: "Any error", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schemaOf[Problem](r)}}}
 	if role != "" {
 		op.Metadata = map[string]any{roleMetadata: role}
 		op.Security = []map[string][]string{{tokenScheme: {}}}
@@ -188,6 +192,18 @@ func add[I, O any](r routes, role Role, op huma.Operation, handle func(context.C
 		}
 		return out, nil
 	})
+}
+
+// schemaOf is the schema of a type, by reference.
+func schemaOf[T any](r routes) *huma.Schema {
+	return r.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[T](), true, "")
+}
+
+// orCreated documents that a PUT answers 201 where it made something, with the
+// body T of its 200.
+func orCreated[T any](r routes, op huma.Operation) huma.Operation {
+	op.Responses = map[string]*huma.Response{"201": {Description: "Created", Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[T](r)}}}}
+	return op
 }
 
 // document serves the OpenAPI document.
@@ -280,7 +296,7 @@ func (in ListParams) page() (enroll.Page, error) {
 // list is the body of every list.
 type list[T any] struct {
 	Items      []T    `json:"items"`
-	NextCursor string `json:"next_cursor,omitempty" doc:"Give it as cursor to get the next page. Absent on the last page."`
+	NextCursor string `json:"next_cursor,omitempty" doc:"Give it as cursor to get the next page, which may be empty. Absent: there is no more."`
 }
 
 // listOf makes a page of rows; key is what the store continues after.

@@ -43,7 +43,7 @@ func NewToken(name string, role Role, now, expires time.Time) (t Token, secret s
 // FirstToken makes an admin token where there has never been a token; created
 // tells, and secret is empty otherwise.
 func FirstToken(ctx context.Context, store TokenStore) (secret string, created bool, err error) {
-	t, secret := NewToken("first", RoleAdmin, time.Now(), time.Time{})
+	t, secret := NewToken("admin", RoleAdmin, time.Now(), time.Time{})
 	created, err = store.CreateFirstToken(ctx, t)
 	if err != nil || !created {
 		return "", false, err

@@ -5,7 +5,6 @@ import (
 	"encoding/base64"
 	"mime"
 	"net/http"
-	"reflect"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -147,8 +146,7 @@ func (r routes) commands() {
 	}
 	send := accepted(op("send-command", http.MethodPost, "/commands", "Send a command", "Either JSON with request_type and args, or, as application/xml, the property list of the command as it is."))
 	send.SkipValidateBody = true // one of two forms; see below
-	schema := r.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[commandInput](), true, "")
-	send.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+	send.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[commandInput](r)}}}
 	add(r, RoleOperator, send, func(ctx context.Context, in *sendCommand) (*body[queuedView], error) {
 		d, err := in.device(ctx, a)
 		if err != nil {

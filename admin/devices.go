@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"reflect"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -223,7 +222,7 @@ func (r routes) devices() {
 		}
 		return out, err
 	}
-	add(r, RoleOperator, op("put-device", http.MethodPut, "/{serial}", "Put a device on the roll, or change it", "Fields that are left out stay as they are. 201 for a new row, 200 otherwise; `changed` is false where it was so already."),
+	add(r, RoleOperator, orCreated[deviceChangeView](r, op("put-device", http.MethodPut, "/{serial}", "Put a device on the roll, or change it", "Fields that are left out stay as they are. 201 for a new row, 200 otherwise; `changed` is false where it was so already.")),
 		func(ctx context.Context, in *putDevice) (*changed, error) {
 			d, created, isChanged, err := a.Roll.Put(ctx, in.Serial, enroll.DeviceInput{Platform: in.Body.Platform, Ownership: in.Body.Ownership, Name: in.Body.Name, User: in.Body.User.user()})
 			if err != nil {
@@ -238,8 +237,7 @@ func (r routes) devices() {
 	}
 	patch := op("patch-device", http.MethodPatch, "/{serial}", "Change a device", "JSON merge patch (RFC 7396): fields that are left out stay, null clears name and user.")
 	patch.SkipValidateBody = true // a schema cannot tell null from absent; patchInput does
-	schema := r.api.OpenAPI().Components.Schemas.Schema(reflect.TypeFor[deviceInput](), true, "")
-	patch.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schema}}}
+	patch.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[deviceInput](r)}}}
 	add(r, RoleOperator, patch, func(ctx context.Context, in *patchDevice) (*changed, error) {
 		change, err := patchInput(in.RawBody)
 		if err != nil {

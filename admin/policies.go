@@ -129,7 +129,7 @@ func (r routes) policies() {
 			Profiles   *[]policy.Profile `json:"profiles,omitempty" maxItems:"100" doc:"All profiles of the policy. In content, bytes are {\"$data\": base64} and dates {\"$date\": RFC 3339}."`
 		}
 	}
-	put := op("put-policy", http.MethodPut, "/{name}", "Make or change a policy", "Fields that are left out stay as they are. The devices it is bound to get the change at once.")
+	put := orCreated[policyChangeView](r, op("put-policy", http.MethodPut, "/{name}", "Make or change a policy", "Fields that are left out stay as they are. The devices it is bound to get the change at once."))
 	put.MaxBodyBytes = profileLimit
 	add(r, RoleAdmin, put, func(ctx context.Context, in *putPolicy) (*policyChanged, error) {
 		return a.changePolicy(ctx, in.Name, true, func(p *policy.Policy) error {

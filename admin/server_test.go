@@ -36,14 +36,18 @@ type server struct {
 	kicks    int
 }
 
-func newServer(t *testing.T) *server {
+// logger writes errors where a failed test shows them.
+func logger(t *testing.T) *slog.Logger {
+	return slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError}))
+}
+
+func openStore(t *testing.T) *storage.Store {
 	t.Helper()
 	sealer, err := certs.NewSealer(certs.Key{1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	logger := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelError})) // seen where a test fails
-	store, err := storage.Open(t.Context(), storage.Config{DSN: "sqlite::memory:", Sealer: sealer, Logger: logger})
+	store, err := storage.Open(t.Context(), storage.Config{DSN: "sqlite::memory:", Sealer: sealer, Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,12 +56,18 @@ func newServer(t *testing.T) *server {
 			t.Error(err)
 		}
 	})
+	return store
+}
+
+func newServer(t *testing.T) *server {
+	t.Helper()
+	store := openStore(t)
 	s := &server{t: t, store: store, tokens: map[admin.Role]string{}, push: &pushCertificates{}, now: time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return s.now }
 	s.api = &admin.API{
 		Roll: enroll.NewRoll(store, clock), Requests: enroll.NewRequests(store, store, clock), Gate: enroll.NewGate(store, clock), Decisions: store,
 		Policies: store, Deliveries: store, Queue: store, Commands: &mdm.Commander{Enrollments: store, Queue: store, Now: clock}, PushCertificates: s.push, Tokens: store,
-		Mobileconfig: mdm.ParseMobileconfig, PublicURL: "https://mdm.example.com/", Kick: func() { s.kicks++ }, Now: clock, Logger: logger,
+		Mobileconfig: mdm.ParseMobileconfig, PublicURL: "https://mdm.example.com/", Kick: func() { s.kicks++ }, Now: clock, Logger: logger(t),
 	}
 	s.handler, s.declared = s.api.Handler(), s.api.Declared()
 	for _, role := range []admin.Role{admin.RoleViewer, admin.RoleOperator, admin.RoleAdmin} {
@@ -144,9 +154,6 @@ func (s *server) send(r *http.Request) *answer {
 	response := op.Responses[strconv.Itoa(a.status)]
 	if response == nil {
 		response = op.Responses["default"]
-	}
-	if a.status == http.StatusCreated && response == op.Responses["default"] {
-		response = op.Responses["200"] // PUT answers both with the same body
 	}
 	media := response.Content[contentType]
 	if media == nil {
