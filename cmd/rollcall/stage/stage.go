@@ -3,6 +3,7 @@ package stage
 import (
 	"bytes"
 	"context"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/json"
 	"errors"
@@ -28,6 +29,9 @@ type Options struct {
 	LogLevel string
 	Now      func() time.Time
 	Change   func(*app.Options) // last word on the server's options
+
+	Apple *applepki.PKI                   // one that several stages share; a new one by default
+	Keys  func() (*rsa.PrivateKey, error) // keys of phones; by default each makes its own
 }
 
 // Stage is a running server with its simulated Apple.
@@ -39,7 +43,9 @@ type Stage struct {
 	Roots *x509.CertPool
 
 	dir    string
+	url    string
 	opts   app.Options
+	keys   func() (*rsa.PrivateKey, error)
 	client *http.Client
 	stop   func()
 }
@@ -52,18 +58,33 @@ func Start(ctx context.Context, o Options) (s *Stage, err error) {
 			s.Stop()
 		}
 	}()
-	if s.dir, err = os.MkdirTemp("", "rollcall-stage-"); err != nil {
+	if err := s.prepare(o); err != nil {
 		return s, err
 	}
-	if s.Apple, err = applepki.New(); err != nil {
+	if err := s.boot(ctx); err != nil {
 		return s, err
+	}
+	s.Token = s.App.FirstToken()
+	return s, s.installPushCertificate(ctx)
+}
+
+// prepare makes everything but the server.
+func (s *Stage) prepare(o Options) (err error) {
+	if s.dir, err = os.MkdirTemp("", "rollcall-stage-"); err != nil {
+		return err
+	}
+	s.keys = o.Keys
+	if s.Apple = o.Apple; s.Apple == nil {
+		if s.Apple, err = applepki.New(); err != nil {
+			return err
+		}
 	}
 	if s.Push, err = apns.New(s.Apple); err != nil {
-		return s, err
+		return err
 	}
 	apnsRoots, deviceCA := filepath.Join(s.dir, "apns.pem"), filepath.Join(s.dir, "device-ca.pem")
 	if err := errors.Join(os.WriteFile(apnsRoots, pemOf(s.Apple.PushCA()), 0o600), os.WriteFile(deviceCA, pemOf(s.Apple.DeviceCA()), 0o600)); err != nil {
-		return s, err
+		return err
 	}
 	s.opts = app.Options{Listen: "127.0.0.1:0", MetricsListen: "127.0.0.1:0", Organization: "Example", DataDir: filepath.Join(s.dir, "data"),
 		Database: o.Database, TLS: app.TLSOwn, MaxConns: 16, LogLevel: "error", APNSHost: s.Push.URL(), APNSRoots: apnsRoots, DeviceCAs: []string{deviceCA},
@@ -77,11 +98,7 @@ func Start(ctx context.Context, o Options) (s *Stage, err error) {
 	if o.Change != nil {
 		o.Change(&s.opts)
 	}
-	if err := s.boot(ctx); err != nil {
-		return s, err
-	}
-	s.Token = s.App.FirstToken()
-	return s, s.installPushCertificate(ctx)
+	return nil
 }
 
 func (s *Stage) boot(ctx context.Context) error {
@@ -89,7 +106,7 @@ func (s *Stage) boot(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.App = a
+	s.App, s.url = a, a.URL()
 	s.opts.Listen = a.Addr().String() // the same after a restart, as profiles on phones name it
 	s.Roots = x509.NewCertPool()
 	s.Roots.AddCert(a.Authority().Certificate())
@@ -171,7 +188,7 @@ func (s *Stage) APIAs(ctx context.Context, token, method, path string, body, out
 			return err
 		}
 	}
-	req, err := http.NewRequestWithContext(ctx, method, s.App.URL()+"/api/v1"+path, bytes.NewReader(data))
+	req, err := http.NewRequestWithContext(ctx, method, s.url+"/api/v1"+path, bytes.NewReader(data))
 	if err != nil {
 		return err
 	}
@@ -222,13 +239,24 @@ func (s *Stage) installPushCertificate(ctx context.Context) error {
 // wakes it, and it connects by itself.
 func (s *Stage) Phone(serial string, change ...func(*iphone.Config)) (*iphone.Phone, error) {
 	udid := "00008130-" + strings.ToUpper(hexOf(serial))
-	identity, err := s.Apple.IssueDevice(udid, serial)
+	identity, err := s.identity(udid, serial)
 	if err != nil {
 		return nil, err
 	}
-	c := iphone.Config{Serial: serial, UDID: udid, Identity: identity, Roots: s.Roots, Push: s.Push, AutoConnect: true, RetryDelay: 50 * time.Millisecond}
+	c := iphone.Config{Serial: serial, UDID: udid, Identity: identity, Keys: s.keys, Roots: s.Roots, Push: s.Push, AutoConnect: true, RetryDelay: 50 * time.Millisecond}
 	for _, f := range change {
 		f(&c)
 	}
 	return iphone.New(c), nil
+}
+
+func (s *Stage) identity(udid, serial string) (applepki.Identity, error) {
+	if s.keys == nil {
+		return s.Apple.IssueDevice(udid, serial)
+	}
+	key, err := s.keys()
+	if err != nil {
+		return applepki.Identity{}, err
+	}
+	return s.Apple.IssueDeviceKey(udid, serial, key)
 }
