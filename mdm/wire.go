@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"rollcall/enroll"
@@ -48,12 +49,20 @@ func fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	text := http.StatusText(status)
 	var known *enroll.Error
 	if errors.As(err, &known) && known.Kind != enroll.KindInternal {
-		text = known.Text
+		text = sentence(known.Text)
 		if known.Hint != "" {
-			text += " " + known.Hint
+			text += " " + sentence(known.Hint)
 		}
 	}
 	http.Error(w, text, status)
+}
+
+// sentence ends a text that a person reads.
+func sentence(s string) string {
+	if s == "" || strings.ContainsRune(".!?", rune(s[len(s)-1])) {
+		return s
+	}
+	return s + "."
 }
 
 // readBody reads at most limit bytes; more is an error before anything is
