@@ -66,12 +66,16 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 			PushMagic    string `json:"push_magic"`
 			Reachable    bool   `json:"reachable"`
 		}
-		if err := tx.all(ctx, &rows, `WITH due AS MATERIALIZED (SELECT enrollment_id FROM pushes WHERE due_at > 0 AND due_at <= ? AND lease_until <= ?
+		var ids []string
+		if err := tx.all(ctx, &ids, `WITH due AS MATERIALIZED (SELECT enrollment_id FROM pushes WHERE due_at > 0 AND due_at <= ? AND lease_until <= ?
 				ORDER BY due_at LIMIT ?`+tx.skipLocked()+`)
-			UPDATE pushes SET lease_until = ? FROM due JOIN enrollments e ON e.id = due.enrollment_id WHERE pushes.enrollment_id = due.enrollment_id
-			RETURNING pushes.enrollment_id, pushes.generation, pushes.attempts, e.topic, e.token, e.push_magic,
-				(e.state = 'active' AND e.push_inactive_at = 0 AND e.token IS NOT NULL) AS reachable`,
-			micros(now), micros(now), limit, micros(now.Add(lease))); err != nil {
+			UPDATE pushes SET lease_until = ? WHERE enrollment_id IN (SELECT enrollment_id FROM due) RETURNING enrollment_id`,
+			micros(now), micros(now), limit, micros(now.Add(lease))); err != nil || len(ids) == 0 {
+			return err
+		}
+		if err := tx.all(ctx, &rows, `SELECT p.enrollment_id, p.generation, p.attempts, e.topic, e.token, e.push_magic,
+				(e.state = 'active' AND e.push_inactive_at = 0 AND e.token IS NOT NULL) AS reachable
+			FROM pushes p JOIN enrollments e ON e.id = p.enrollment_id WHERE `+tx.in("p.enrollment_id")+` ORDER BY p.due_at`, tx.list(ids)); err != nil {
 			return err
 		}
 		var dropped []string
