@@ -156,11 +156,12 @@ func listed(d Decision, k Known) Decision {
 	if !onRoll(k.Device) {
 		d.Enforced = DenyNotPreEnrolled
 		step.Detail = fmt.Sprintf("the serial is not on the roll; Pre-enrolled Devices Only is %s", k.Mode)
-		if k.Mode == ModeEnforce {
+		switch k.Mode {
+		case ModeOff, ModeAudit:
+			d.Code = AllowOpen
+		default: // also a mode that was never read
 			step.Result = "fail"
 			d.Code, d.Outcome = DenyNotPreEnrolled, OutcomeDeny
-		} else {
-			d.Code = AllowOpen
 		}
 	}
 	if k.Mode == ModeOff {
