@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"time"
 )
 
@@ -105,6 +106,10 @@ func (g *Gate) log() *slog.Logger {
 	return g.Log
 }
 
+// recordedSerial is how much of an absurdly long serial is kept, in bytes: too
+// much to be accepted, and little enough for any index.
+const recordedSerial = 2 * MaxSerial
+
 func (g *Gate) prepare(a Attempt) Attempt {
 	if a.At.IsZero() {
 		a.At = g.now().UTC()
@@ -113,6 +118,9 @@ func (g *Gate) prepare(a Attempt) Attempt {
 		a.Evidence = EvidenceClaimed
 	}
 	a.Serial = NormalizeSerial(a.Serial)
+	if len(a.Serial) > recordedSerial {
+		a.Serial = strings.ToValidUTF8(a.Serial[:recordedSerial], "")
+	}
 	return a
 }
 
