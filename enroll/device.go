@@ -175,6 +175,18 @@ func (d Device) Redacted() Device {
 func (d Device) Same(other Device) bool {
 	d.Version, other.Version = 0, 0
 	d.UpdatedAt, other.UpdatedAt = time.Time{}, time.Time{}
+	for _, t := range []struct{ ours, theirs *time.Time }{{&d.BlockedAt, &other.BlockedAt}, {&d.AcceptedAt, &other.AcceptedAt},
+		{&d.EnrolledAt, &other.EnrolledAt}, {&d.LastSeenAt, &other.LastSeenAt}, {&d.CreatedAt, &other.CreatedAt}} {
+		if t.ours.Equal(*t.theirs) {
+			*t.theirs = *t.ours // also where zone or clock reading differ
+		}
+	}
+	if len(d.Sources) == 0 && len(other.Sources) == 0 {
+		d.Sources, other.Sources = nil, nil
+	}
+	if len(d.Facts.Extra) == 0 && len(other.Facts.Extra) == 0 {
+		d.Facts.Extra, other.Facts.Extra = nil, nil
+	}
 	return reflect.DeepEqual(d, other)
 }
 

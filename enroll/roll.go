@@ -73,7 +73,7 @@ func (r *Roll) Put(ctx context.Context, serial string, in DeviceInput) (d Device
 			next = Device{ID: NewID(), Serial: serial, SerialRaw: raw, State: StatePreEnrolled, CreatedAt: now, Sources: map[string]Source{}}
 		} else {
 			next = *old
-			next.Sources = maps.Clone(old.Sources)
+			next.Sources = sourcesOf(*old)
 		}
 		in.applyTo(&next, userID)
 		next.Sources["serial"] = keepAdmin(next.Sources["serial"])
@@ -122,7 +122,7 @@ func (r *Roll) change(ctx context.Context, serial string, user *User, change fun
 			return Device{}, NoDevice(serial)
 		}
 		next := *old
-		next.Sources = maps.Clone(old.Sources)
+		next.Sources = sourcesOf(*old)
 		return next, change(&next, userID)
 	})
 }
@@ -155,6 +155,14 @@ func (in DeviceInput) applyTo(d *Device, userID string) {
 		d.UserID = userID
 		set("user")
 	}
+}
+
+// sourcesOf is a copy that can be written to.
+func sourcesOf(d Device) map[string]Source {
+	if d.Sources == nil {
+		return map[string]Source{}
+	}
+	return maps.Clone(d.Sources)
 }
 
 // keepAdmin makes a row that came in by itself one that an admin knows.
@@ -302,7 +310,7 @@ func mergeRow(old *Device, row ImportRow, userID string, now time.Time) (Device,
 			Detail: fmt.Sprintf("this serial is on the roll for %s", old.Platform), Hint: "Correct the platform here, or change the row on the roll first."}
 	}
 	d := *old
-	d.Sources = maps.Clone(old.Sources)
+	d.Sources = sourcesOf(*old)
 	set := func(field string) { d.Sources[field] = SourceCSV }
 	if d.Platform != row.Platform {
 		d.Platform = row.Platform
