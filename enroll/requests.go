@@ -62,7 +62,10 @@ func (q *Requests) Send(ctx context.Context, serials []string, by string) ([]Sen
 		rows = append(rows, r)
 		sent = append(sent, Sent{Request: r, Serial: serial, Secret: secret})
 	}
-	return sent, q.CreateRequests(ctx, rows)
+	if err := q.CreateRequests(ctx, rows); err != nil {
+		return nil, err
+	}
+	return sent, nil
 }
 
 // Open is what the page of a request shows; it marks the request opened.
@@ -102,7 +105,7 @@ func (q *Requests) Accept(ctx context.Context, secret string, ownership Ownershi
 		if r.AcceptedAt.IsZero() {
 			r.State, r.AcceptedAt = RequestAccepted, now
 		}
-		if asked {
+		if asked && r.Ownership == "" { // else another tap was faster
 			r.Ownership = ownership
 		}
 		return r, nil
