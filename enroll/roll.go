@@ -6,6 +6,7 @@ import (
 	"maps"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // Roll is what admins do with devices, users and groups.
@@ -207,10 +208,18 @@ func (u *User) check() error {
 }
 
 // CheckEmail says what is wrong with an e-mail address in lower case, or nil.
+// It takes the addresses mail servers take (RFC 5321, section 4.1.2, without
+// quoted local parts and address literals), and those of localhost.
 func CheckEmail(email string) error {
-	at := strings.LastIndexByte(email, '@')
-	if len(email) > 254 || at < 1 || at > 64 || !strings.Contains(email[at+1:], ".") && email[at+1:] != "localhost" ||
-		strings.ContainsAny(email, " \t\r\n<>,;\"()") || strings.HasSuffix(email, ".") || strings.Contains(email, "..") || strings.Count(email, "@") != 1 {
+	local, domain, _ := strings.Cut(email, "@")
+	dotted := func(s string) bool {
+		return s != "" && s[0] != '.' && s[len(s)-1] != '.' && !strings.Contains(s, "..")
+	}
+	odd := func(r rune) bool {
+		return unicode.IsSpace(r) || !unicode.IsGraphic(r) || r == unicode.ReplacementChar || strings.ContainsRune("@<>,;:\\\"()[]", r)
+	}
+	if len(email) > 254 || len(local) > 64 || !dotted(local) || !dotted(domain) || !strings.Contains(domain, ".") && domain != "localhost" ||
+		strings.ContainsFunc(local+domain, odd) {
 		return Errorf(KindInvalid, "email_invalid", "%q is not an e-mail address", email).WithHint("Write it as name@example.com.")
 	}
 	return nil
