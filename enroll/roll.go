@@ -43,8 +43,10 @@ func (in DeviceInput) check() error {
 	if in.Ownership != nil && !in.Ownership.valid() {
 		return Errorf(KindInvalid, "ownership_unknown", "the ownership %q does not exist", *in.Ownership).WithHint("Use one of personal, corporate, selectuser.")
 	}
-	if in.Name != nil && len(*in.Name) > MaxName {
-		return Errorf(KindInvalid, "name_too_long", "the device name has %d bytes; at most %d are possible", len(*in.Name), MaxName)
+	if in.Name != nil {
+		if err := checkName("the device name", *in.Name); err != nil {
+			return err
+		}
 	}
 	if in.User != nil {
 		return in.User.check()
@@ -201,8 +203,16 @@ func (u *User) check() error {
 	if err := CheckEmail(u.Email); err != nil {
 		return err
 	}
-	if len(u.Name) > MaxName {
-		return Errorf(KindInvalid, "name_too_long", "the user's name has %d bytes; at most %d are possible", len(u.Name), MaxName)
+	return checkName("the user's name", u.Name)
+}
+
+// checkName keeps names out that no screen, mail header or file can hold.
+func checkName(what, name string) error {
+	if len(name) > MaxName {
+		return Errorf(KindInvalid, "name_too_long", "%s has %d bytes; at most %d are possible", what, len(name), MaxName)
+	}
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return Errorf(KindInvalid, "name_characters", "%s holds a control character", what).WithHint("Type it again; line feeds and tabs are not possible.")
 	}
 	return nil
 }
