@@ -30,13 +30,26 @@ type Options struct {
 	Now      func() time.Time
 	Change   func(*app.Options) // last word on the server's options
 
+	// Elsewhere starts the server where App is not within reach, such as in a
+	// process of its own; nil: here.
+	Elsewhere func(ctx context.Context, o app.Options) (Server, error)
+
 	Apple *applepki.PKI                   // one that several stages share; a new one by default
 	Keys  func() (*rsa.PrivateKey, error) // keys of phones; by default each makes its own
 }
 
+// Server is a server that runs.
+type Server struct {
+	URL   string            // public
+	Addr  string            // it listens on
+	Token string            // first admin token; empty: it was made at an earlier start
+	CA    *x509.Certificate // of the server
+	Stop  func()            // returns when it has ended
+}
+
 // Stage is a running server with its simulated Apple.
 type Stage struct {
-	App   *app.App
+	App   *app.App // nil where the server runs elsewhere
 	Apple *applepki.PKI
 	Push  *apns.Cloud
 	Token string // admin token
@@ -45,6 +58,7 @@ type Stage struct {
 	dir    string
 	url    string
 	opts   app.Options
+	start  func(ctx context.Context, o app.Options) (Server, error)
 	keys   func() (*rsa.PrivateKey, error)
 	client *http.Client
 	stop   func()
@@ -52,7 +66,10 @@ type Stage struct {
 
 // Start sets everything up; the server has a push certificate then.
 func Start(ctx context.Context, o Options) (s *Stage, err error) {
-	s = &Stage{stop: func() {}}
+	s = &Stage{stop: func() {}, start: o.Elsewhere}
+	if s.start == nil {
+		s.start = s.here
+	}
 	defer func() {
 		if err != nil {
 			s.Stop()
@@ -64,7 +81,6 @@ func Start(ctx context.Context, o Options) (s *Stage, err error) {
 	if err := s.boot(ctx); err != nil {
 		return s, err
 	}
-	s.Token = s.App.FirstToken()
 	return s, s.installPushCertificate(ctx)
 }
 
@@ -102,24 +118,39 @@ func (s *Stage) prepare(o Options) (err error) {
 }
 
 func (s *Stage) boot(ctx context.Context) error {
-	a, err := app.New(ctx, s.opts)
+	server, err := s.start(ctx, s.opts)
 	if err != nil {
 		return err
 	}
-	s.App, s.url = a, a.URL()
-	s.opts.Listen = a.Addr().String() // the same after a restart, as profiles on phones name it
+	s.url = server.URL
+	s.opts.Listen = server.Addr // the same after a restart, as profiles on phones name it
+	if server.Token != "" {
+		s.Token = server.Token
+	}
 	s.Roots = x509.NewCertPool()
-	s.Roots.AddCert(a.Authority().Certificate())
+	s.Roots.AddCert(server.CA)
 	s.client = NewClient(s.Roots)
-	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	done := make(chan error, 1)
-	go func() { done <- a.Run(run) }()
 	s.stop = func() {
-		cancel()
-		<-done
+		server.Stop()
 		s.client.CloseIdleConnections()
 	}
 	return nil
+}
+
+// here runs the server in this process.
+func (s *Stage) here(ctx context.Context, o app.Options) (Server, error) {
+	a, err := app.New(ctx, o)
+	if err != nil {
+		return Server{}, err
+	}
+	s.App = a
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	done := make(chan error, 1)
+	go func() { done <- a.Run(run) }()
+	return Server{URL: a.URL(), Addr: a.Addr().String(), Token: a.FirstToken(), CA: a.Authority().Certificate(), Stop: func() {
+		cancel()
+		<-done
+	}}, nil
 }
 
 // Restart ends the server and starts it on the same database and address.
@@ -128,6 +159,12 @@ func (s *Stage) Restart(ctx context.Context) error {
 	s.stop = func() {}
 	return s.boot(ctx)
 }
+
+// URL is the public URL of the server.
+func (s *Stage) URL() string { return s.url }
+
+// Options are those the server was started with.
+func (s *Stage) Options() app.Options { return s.opts }
 
 // Stop ends all and removes what was written.
 func (s *Stage) Stop() {
