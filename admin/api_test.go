@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"net/url"
 	"os"
@@ -148,6 +149,22 @@ func TestImport(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer "+s.tokens[admin.RoleAdmin])
 	r.Header.Set("Content-Length", fmt.Sprint(importer.DefaultLimits.Bytes+1))
 	s.send(r).want(413).is("code=body_too_large")
+
+	// A body that does not tell its length is cut off.
+	r = httptest.NewRequest("POST", admin.Prefix+"/imports?domain=local", io.LimitReader(blankLines{}, importer.DefaultLimits.Bytes+1))
+	r.Header.Set("Authorization", "Bearer "+s.tokens[admin.RoleAdmin])
+	s.send(r).want(413).is("code=body_too_large")
+}
+
+// blankLines is an endless file of long blank lines.
+type blankLines struct{}
+
+func (blankLines) Read(p []byte) (int, error) {
+	for i := range p {
+		p[i] = ' '
+	}
+	p[len(p)-1] = '\n'
+	return len(p), nil
 }
 
 const mobileconfig = `<?xml version="1.0" encoding="UTF-8"?>

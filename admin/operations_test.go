@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"rollcall/enroll"
+	"rollcall/enroll/importer"
 	"rollcall/mdm"
 	"rollcall/mdm/apns"
 	"rollcall/policy"
@@ -389,6 +390,18 @@ func TestStatusOfEveryKind(t *testing.T) {
 		p := a.problem(t.Context(), &enroll.Error{Kind: kind, Code: "c", Text: "text", Hint: "hint", Err: leaky})
 		if p.Status != status || status != 500 && (p.Code != "c" || p.Detail != "text" || p.Hint != "hint") || status == 500 && p.Code != "internal" {
 			t.Errorf("%s: %+v", kind, p)
+		}
+	}
+}
+
+// TestRowErrorsAreBounded has more row errors than an answer lists.
+func TestRowErrorsAreBounded(t *testing.T) {
+	a, _ := brokenAPI(t)
+	rows := make(enroll.RowErrors, importer.DefaultLimits.Errors+5)
+	for _, err := range []error{rows, &importer.Errors{Rows: rows[5:], More: 5}} {
+		p := a.problem(t.Context(), err)
+		if len(p.Errors) != importer.DefaultLimits.Errors || !strings.Contains(p.Detail, "1005 errors") || !strings.Contains(p.Detail, "first 1000") {
+			t.Errorf("%d errors are listed: %s", len(p.Errors), p.Detail)
 		}
 	}
 }

@@ -115,6 +115,7 @@ func rowProblem(err error, rows enroll.RowErrors) *Problem {
 	if all := (*importer.Errors)(nil); errors.As(err, &all) {
 		total += all.More
 	}
+	rows = rows[:min(len(rows), importer.DefaultLimits.Errors)] // those that contradict the roll come uncounted
 	detail := fmt.Sprintf("The file has %d errors, so nothing was imported.", total)
 	switch {
 	case total == 1:

@@ -271,6 +271,22 @@ func TestSample(t *testing.T) {
 	}
 }
 
+func BenchmarkRead100000(b *testing.B) {
+	var file bytes.Buffer
+	file.WriteString(header)
+	for i := range 100_000 {
+		fmt.Fprintf(&file, "User %d,user%d@example.com,+49 151 %07d,corporate,Desk %d,C39XK%07d,ios\n", i, i, i, i, i)
+	}
+	b.SetBytes(int64(file.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		rows, err := Read(bytes.NewReader(file.Bytes()), DefaultLimits)
+		if err != nil || len(rows) != 100_000 {
+			b.Fatal(len(rows), err)
+		}
+	}
+}
+
 // FuzzRead asserts that what is accepted is in normal form: written and read
 // again it is the same.
 func FuzzRead(f *testing.F) {
