@@ -14,16 +14,18 @@ type Known struct {
 	Mode    Mode
 	Device  *Device  // row with this serial; nil: not on the roll
 	Request *Request // request the device came with; nil: none, or unknown
+	Holder  *Device  // row whose current enrollment has the attempt's UDID; nil: none
 }
 
 // GateStore gives the gate what it knows and keeps what it decides.
 type GateStore interface {
 	// Decide reads what is known about the attempt (the row with its serial,
-	// locked; the request with its secret hash or ID, locked; the settings),
-	// calls decide, and in the same transaction records the decision and, when
-	// it admits, its effect: the row becomes enrolling (it is made, from
-	// RowFor, where there is none), takes the attempt's facts and the
-	// ownership chosen in the request. Decision.DeviceID of the returned
+	// locked; the request with its secret hash or ID, locked; the row that is
+	// enrolled under its UDID; the settings), calls decide, and in the same
+	// transaction records the decision and, when it admits, its effect: the row
+	// (made from RowFor where there is none) becomes enrolling and takes the
+	// attempt's facts, unless it is enrolled, and takes the ownership chosen in
+	// the request. Decision.DeviceID of the returned
 	// decision names the row. decide may be called again when the transaction
 	// has to be repeated.
 	Decide(ctx context.Context, a Attempt, decide func(Known) Decision) (Decision, error)
@@ -210,6 +212,22 @@ var checks = []struct {
 		}
 		return DenyPlatform, fmt.Sprintf("the row is for %s, the device is %s", k.Device.Platform, a.Platform)
 	}},
+	{"identity", checkIdentity},
+}
+
+// checkIdentity keeps who merely says to be a device from taking over the
+// enrollment of the real one. What the device's maker signed is believed: then
+// the older enrollment is the one that is wrong.
+func checkIdentity(a Attempt, k Known) (Code, string) {
+	switch {
+	case a.Evidence == EvidenceSigned || a.Evidence == EvidenceAttested:
+		return "", "the identifiers are signed"
+	case k.Holder != nil && (k.Device == nil || k.Holder.ID != k.Device.ID):
+		return DenyIdentityConflict, "another row is enrolled under the UDID that the device names"
+	case k.Device != nil && k.Device.State == StateEnrolled && k.Device.Facts.UDID != "" && a.Facts.UDID != "" && k.Device.Facts.UDID != a.Facts.UDID:
+		return DenyIdentityConflict, "the row is enrolled under another UDID than the device names; disenroll it first if the device was replaced"
+	}
+	return "", "no other device is enrolled under these identifiers"
 }
 
 func checkRequest(a Attempt, k Known) (Code, string) {

@@ -30,9 +30,13 @@ func (s *Store) Decide(ctx context.Context, a enroll.Attempt, decide func(enroll
 		default:
 			d.DeviceID = row.ID
 			fresh := row
-			fresh.State = string(enroll.StateEnrolling)
-			if err := fresh.mergeFacts(a.Facts); err != nil {
-				return err
+			// An enrolled device stays so until its Authenticate: this attempt
+			// may lead nowhere.
+			if row.State != string(enroll.StateEnrolled) {
+				fresh.State = string(enroll.StateEnrolling)
+				if err := fresh.mergeFacts(a.Facts); err != nil {
+					return err
+				}
 			}
 			if known.Request != nil {
 				fresh.chooseOwnership(*known.Request)
@@ -83,6 +87,19 @@ func knownOf(ctx context.Context, tx *session, a enroll.Attempt, tail string) (e
 	case !errors.Is(err, sql.ErrNoRows):
 		return known, row, err
 	}
+	if a.Facts.UDID != "" {
+		holder, err := findHolder(ctx, tx, a.Facts.UDID)
+		switch {
+		case err == nil:
+			d, err := holder.device()
+			if err != nil {
+				return known, row, err
+			}
+			known.Holder = &d
+		case !errors.Is(err, sql.ErrNoRows):
+			return known, row, err
+		}
+	}
 	var q requestRow
 	switch {
 	case a.RequestSecret != "":
@@ -99,4 +116,13 @@ func knownOf(ctx context.Context, tx *session, a enroll.Attempt, tail string) (e
 	r := q.request()
 	known.Request = &r
 	return known, row, err
+}
+
+// findHolder finds the row whose current enrollment has this UDID.
+func findHolder(ctx context.Context, tx *session, udid string) (deviceRow, error) {
+	var deviceID string
+	if err := tx.get(ctx, &deviceID, `SELECT device_id FROM enrollments WHERE udid = ? AND user_id = '' AND ended_at = 0 LIMIT 1`, udid); err != nil {
+		return deviceRow{}, err
+	}
+	return findDevice(ctx, tx, "id", deviceID, "")
 }
