@@ -25,6 +25,10 @@
 // (1 s doubling to 1 min) and one push at a time probes, so that an outage of
 // hours leaves the other pushes untouched and due at once.
 //
+// A refused client certificate shows as StateRejected, or as StateUnreachable
+// where TLS 1.3 breaks the connection before the refusal is read; the certificate
+// is worth a look in both.
+//
 // # The push certificate
 //
 // Its Subject UID is the topic that every device enrolls with. A certificate

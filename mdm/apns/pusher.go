@@ -84,7 +84,7 @@ const (
 // Pusher moves pushes from the outbox to APNs. Several, in as many processes,
 // may work on one outbox.
 type Pusher struct {
-	Options
+	options Options
 	log     *slog.Logger
 	kick    chan struct{}
 	pending atomic.Int64 // claimed and not finished
@@ -131,7 +131,7 @@ func NewPusher(o Options) (*Pusher, error) {
 		o.Observe = func(Outcome, string, time.Duration) {}
 	}
 	return &Pusher{
-		Options: o,
+		options: o,
 		log:     o.Logger,
 		kick:    make(chan struct{}, 1),
 		logged:  make(map[string]time.Time),
@@ -163,14 +163,14 @@ type job struct {
 // Run pushes until ctx ends, and then returns nil: requests under way get
 // Grace, whatever else is claimed goes back to the outbox. Call it once.
 func (p *Pusher) Run(ctx context.Context) error {
-	queue := make(chan job, p.Batch)
-	results := make(chan Result, p.Batch)
+	queue := make(chan job, p.options.Batch)
+	results := make(chan Result, p.options.Batch)
 
 	// Requests outlive ctx by Grace.
 	sending, abort := context.WithCancel(context.WithoutCancel(ctx))
 	defer abort()
 	stopGrace := context.AfterFunc(ctx, func() {
-		grace := time.NewTimer(p.Grace)
+		grace := time.NewTimer(p.options.Grace)
 		defer grace.Stop()
 		select {
 		case <-grace.C:
@@ -181,7 +181,7 @@ func (p *Pusher) Run(ctx context.Context) error {
 	defer stopGrace()
 
 	var workers, finisher sync.WaitGroup
-	for range p.Workers {
+	for range p.options.Workers {
 		workers.Go(func() {
 			for j := range queue {
 				results <- p.deliver(ctx, sending, j)
@@ -210,10 +210,10 @@ func (p *Pusher) claim(ctx context.Context, queue chan<- job, results chan<- Res
 		if limit > 0 {
 			claimed = p.claimOnce(ctx, limit, queue, results)
 		}
-		if claimed > 0 && claimed == limit && limit == p.Batch {
+		if claimed > 0 && claimed == limit && limit == p.options.Batch {
 			continue // there may be more
 		}
-		timer := time.NewTimer(p.Poll)
+		timer := time.NewTimer(p.options.Poll)
 		select {
 		case <-ctx.Done():
 		case <-p.kick:
@@ -229,9 +229,9 @@ func (p *Pusher) allowance() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.failures == 0 {
-		return p.Batch
+		return p.options.Batch
 	}
-	if p.pending.Load() > 0 || p.Now().Before(p.resumeAt) {
+	if p.pending.Load() > 0 || p.options.Now().Before(p.resumeAt) {
 		return 0
 	}
 	return 1
@@ -240,8 +240,8 @@ func (p *Pusher) allowance() int {
 // claimOnce claims and queues a batch; it blocks while the queue is full, so
 // that no more than two batches are ever leased.
 func (p *Pusher) claimOnce(ctx context.Context, limit int, queue chan<- job, results chan<- Result) int {
-	now := p.Now()
-	pushes, err := p.Outbox.ClaimPushes(ctx, now, p.Lease, limit)
+	now := p.options.Now()
+	pushes, err := p.options.Outbox.ClaimPushes(ctx, now, p.options.Lease, limit)
 	if err != nil {
 		if ctx.Err() == nil {
 			p.outboxFailed("claim", err)
@@ -251,24 +251,24 @@ func (p *Pusher) claimOnce(ctx context.Context, limit int, queue chan<- job, res
 	p.outboxWorks()
 	p.pending.Add(int64(len(pushes)))
 	// A margin of the lease is left for the result to be stored.
-	deadline := now.Add(p.Lease * 3 / 4)
+	deadline := now.Add(p.options.Lease * 3 / 4)
 	for _, push := range pushes {
 		select {
 		case queue <- job{push, deadline}:
 		case <-ctx.Done():
-			results <- p.released(push, p.Now())
+			results <- p.released(push, p.options.Now())
 		}
 	}
 	return len(pushes)
 }
 
 func (p *Pusher) released(push Push, until time.Time) Result {
-	return Result{Push: push, Outcome: Retry, RetryAt: until, Reason: ReasonReleased, At: p.Now()}
+	return Result{Push: push, Outcome: Retry, RetryAt: until, Reason: ReasonReleased, At: p.options.Now()}
 }
 
 // deliver sends one push and judges the answer.
 func (p *Pusher) deliver(ctx, sending context.Context, j job) Result {
-	now := p.Now()
+	now := p.options.Now()
 	if ctx.Err() != nil || !now.Before(j.deadline) {
 		return p.released(j.push, now)
 	}
@@ -281,14 +281,14 @@ func (p *Pusher) deliver(ctx, sending context.Context, j job) Result {
 	result := Result{Push: j.push, At: now}
 	v, wait := p.attempt(sending, c, j, now)
 	if sending.Err() != nil && v.outcome == Retry {
-		return p.released(j.push, p.Now())
+		return p.released(j.push, p.options.Now())
 	}
-	result.Outcome, result.Reason, result.At = v.outcome, v.reason, p.Now()
+	result.Outcome, result.Reason, result.At = v.outcome, v.reason, p.options.Now()
 	if v.outcome == Retry {
 		result.RetryAt = result.At.Add(v.delay(j.push.Attempts, wait))
 	}
 	p.learn(c, v)
-	p.Observe(v.outcome, v.cause, result.At.Sub(now))
+	p.options.Observe(v.outcome, v.cause, result.At.Sub(now))
 	return result
 }
 
@@ -302,13 +302,13 @@ func (p *Pusher) attempt(sending context.Context, c *client, j job, now time.Tim
 		// a new enrollment, reaches it.
 		return verdict{outcome: Retry, reason: "enrolled with another topic", cause: "other topic", slow: true, report: true, local: true}, 0
 	}
-	ctx, cancel := context.WithTimeout(sending, min(p.Timeout, j.deadline.Sub(now)))
+	ctx, cancel := context.WithTimeout(sending, min(p.options.Timeout, j.deadline.Sub(now)))
 	defer cancel()
-	a, err := c.send(ctx, j.push, now.Add(p.Expiration))
+	a, err := c.send(ctx, j.push, now.Add(p.options.Expiration))
 	if err != nil && judgeError(err).cause == lostConnection {
 		// A connection that was idle for long is often dead, which only its
 		// next request finds out. Pushes may be repeated.
-		a, err = c.send(ctx, j.push, now.Add(p.Expiration))
+		a, err = c.send(ctx, j.push, now.Add(p.options.Expiration))
 	}
 	if err != nil {
 		return judgeError(err), 0
@@ -318,12 +318,12 @@ func (p *Pusher) attempt(sending context.Context, c *client, j job, now time.Tim
 
 // finish reports results in batches until the channel is closed.
 func (p *Pusher) finish(ctx context.Context, results <-chan Result) {
-	batch := make([]Result, 0, p.Batch)
+	batch := make([]Result, 0, p.options.Batch)
 	flush := func() {
 		if len(batch) > 0 {
 			p.report(ctx, batch)
 			p.pending.Add(int64(-len(batch)))
-			batch = make([]Result, 0, p.Batch)
+			batch = make([]Result, 0, p.options.Batch)
 		}
 	}
 	timer := time.NewTimer(linger)
@@ -338,7 +338,7 @@ func (p *Pusher) finish(ctx context.Context, results <-chan Result) {
 			if len(batch) == 0 {
 				timer.Reset(linger)
 			}
-			if batch = append(batch, r); len(batch) == p.Batch {
+			if batch = append(batch, r); len(batch) == p.options.Batch {
 				flush()
 			}
 		case <-timer.C:
@@ -355,7 +355,7 @@ func (p *Pusher) report(ctx context.Context, batch []Result) {
 			time.Sleep(double(100*time.Millisecond, time.Second, try-1))
 		}
 		attempt, cancel := context.WithTimeout(ctx, finishTimeout)
-		err := p.Outbox.FinishPushes(attempt, batch)
+		err := p.options.Outbox.FinishPushes(attempt, batch)
 		cancel()
 		if err == nil {
 			return
@@ -366,7 +366,7 @@ func (p *Pusher) report(ctx context.Context, batch []Result) {
 
 // prepare makes the client fit the installed certificate; false: there is none.
 func (p *Pusher) prepare(ctx context.Context) bool {
-	changes, now := p.Certificates.changes.Load(), p.Now()
+	changes, now := p.options.Certificates.changes.Load(), p.options.Now()
 	p.mu.Lock()
 	fresh := changes == p.changes && !p.checkedAt.IsZero() && now.Sub(p.checkedAt) < recheckCertificate
 	ready := p.client != nil
@@ -374,7 +374,7 @@ func (p *Pusher) prepare(ctx context.Context) bool {
 	if fresh {
 		return ready
 	}
-	cert, topic, err := p.Certificates.TLS(ctx)
+	cert, topic, err := p.options.Certificates.TLS(ctx)
 	if ctx.Err() != nil {
 		return false
 	}
@@ -388,7 +388,7 @@ func (p *Pusher) prepare(ctx context.Context) bool {
 		return true
 	case err == nil:
 		p.retireClient()
-		p.client = newClient(cert, topic, p.Host, p.RootCAs, p.Connections)
+		p.client = newClient(cert, topic, p.options.Host, p.options.RootCAs, p.options.Connections)
 		p.failures, p.resumeAt = 0, time.Time{}
 		clear(p.logged)
 		p.status.Topic = topic
@@ -429,7 +429,7 @@ func textOf(err error) string {
 func (p *Pusher) acquire() (*client, time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.Now()
+	now := p.options.Now()
 	if p.client == nil {
 		return nil, now.Add(spread(firstSlow))
 	}
@@ -446,7 +446,7 @@ func (p *Pusher) acquire() (*client, time.Time) {
 func (p *Pusher) learn(c *client, v verdict) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.Now()
+	now := p.options.Now()
 	if v.outcome == Sent {
 		p.status.LastSentAt = now
 	}
@@ -506,7 +506,7 @@ func (p *Pusher) outboxWorks() {
 // enter changes the state. The caller holds mu.
 func (p *Pusher) enter(s State, cause string) {
 	if p.status.State != s {
-		p.status.State, p.status.Since = s, p.Now()
+		p.status.State, p.status.Since = s, p.options.Now()
 	}
 	p.status.Cause = cause
 }
@@ -514,7 +514,7 @@ func (p *Pusher) enter(s State, cause string) {
 // once says whether to log a cause: not again within the hour. The caller
 // holds mu.
 func (p *Pusher) once(cause string) bool {
-	now := p.Now()
+	now := p.options.Now()
 	if at, ok := p.logged[cause]; ok && now.Sub(at) < logAgain {
 		return false
 	}

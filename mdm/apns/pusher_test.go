@@ -655,8 +655,8 @@ func TestNewPusherRefuses(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if p.Host != "https://api.push.apple.com" || p.Status().State != StateStopped {
-		t.Errorf("host %s, status %+v", p.Host, p.Status())
+	if p.options.Host != "https://api.push.apple.com" || p.Status().State != StateStopped {
+		t.Errorf("host %s, status %+v", p.options.Host, p.Status())
 	}
 }
 
