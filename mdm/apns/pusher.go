@@ -105,10 +105,11 @@ func NewPusher(o Options) (*Pusher, error) {
 		return nil, errors.New("apns: Outbox and Certificates are needed")
 	}
 	o.Host = cmp.Or(o.Host, apns2.HostProduction)
-	if u, err := url.Parse(o.Host); err != nil || u.Scheme != "https" || u.Host == "" || u.Path != "" {
+	host, err := url.Parse(o.Host)
+	if err != nil || host.Scheme != "https" || host.Host == "" || host.Path != "" {
 		return nil, fmt.Errorf("apns: host %q is not of the form https://name:port", o.Host)
 	}
-	if o.Host == apns2.HostDevelopment {
+	if "https://"+host.Hostname() == apns2.HostDevelopment {
 		// It calls every device token bad, and they would all become inactive.
 		return nil, errors.New("apns: MDM pushes do not exist in Apple's sandbox")
 	}

@@ -643,6 +643,7 @@ func TestNewPusherRefuses(t *testing.T) {
 		"a path":          func(o *Options) { o.Host = "https://127.0.0.1/3" },
 		"no scheme":       func(o *Options) { o.Host = "api.push.apple.com" },
 		"sandbox":         func(o *Options) { o.Host = "https://api.sandbox.push.apple.com" },
+		"sandbox's port":  func(o *Options) { o.Host = "https://api.sandbox.push.apple.com:2197" },
 		"negative":        func(o *Options) { o.Workers = -1 },
 	} {
 		o := good
