@@ -82,6 +82,16 @@ type Device struct {
 	Facts     Facts
 	Sources   map[string]Source // field name -> who told it
 
+	AssetTag string
+	Tags     []string // in order, without repeats
+	Notes    string
+
+	// When and how often the row may be used to enroll; zero: no limit.
+	NotBefore time.Time
+	ExpiresAt time.Time
+	MaxUses   int
+	Uses      int // enrollments so far
+
 	BlockedAt   time.Time // zero: not blocked
 	BlockReason string
 

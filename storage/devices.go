@@ -26,6 +26,13 @@ type deviceRow struct {
 	State        string `json:"state"`
 	Facts        string `json:"facts"`
 	Sources      string `json:"sources"`
+	AssetTag     string `json:"asset_tag"`
+	Tags         string `json:"tags"`
+	Notes        string `json:"notes"`
+	NotBefore    int64  `json:"not_before"`
+	ExpiresAt    int64  `json:"expires_at"`
+	MaxUses      int    `json:"max_uses"`
+	Uses         int    `json:"uses"`
 	BlockedAt    int64  `json:"blocked_at"`
 	BlockReason  string `json:"block_reason"`
 	EnrollmentID string `json:"enrollment_id"`
@@ -38,7 +45,7 @@ type deviceRow struct {
 }
 
 const deviceFields = `id text, serial text, serial_raw text, platform text, ownership text, name text, name_key text, user_id text, state text,
-	facts text, sources text, blocked_at bigint, block_reason text, enrollment_id text, accepted_at bigint, enrolled_at bigint,
+	facts text, sources text, asset_tag text, tags text, notes text, not_before bigint, expires_at bigint, max_uses bigint, uses bigint, blocked_at bigint, block_reason text, enrollment_id text, accepted_at bigint, enrolled_at bigint,
 	last_seen_at bigint, created_at bigint, updated_at bigint, version bigint`
 
 var (
@@ -65,7 +72,9 @@ func newDeviceRow(d enroll.Device) deviceRow {
 	}
 	return deviceRow{ID: d.ID, Serial: clean(d.Serial), SerialRaw: clean(d.SerialRaw), Platform: string(d.Platform), Ownership: string(d.Ownership),
 		Name: clean(d.Name), NameKey: clean(strings.ToLower(d.Name)), UserID: d.UserID, State: string(d.State),
-		Facts: encodeFacts(d.Facts), Sources: encode(sources), BlockedAt: micros(d.BlockedAt), BlockReason: clean(d.BlockReason),
+		Facts: encodeFacts(d.Facts), Sources: encode(sources),
+		AssetTag: clean(d.AssetTag), Tags: encodeTags(d.Tags), Notes: clean(d.Notes), NotBefore: micros(d.NotBefore), ExpiresAt: micros(d.ExpiresAt),
+		MaxUses: d.MaxUses, Uses: d.Uses, BlockedAt: micros(d.BlockedAt), BlockReason: clean(d.BlockReason),
 		EnrollmentID: d.EnrollmentID, AcceptedAt: micros(d.AcceptedAt), EnrolledAt: micros(d.EnrolledAt), LastSeenAt: micros(d.LastSeenAt),
 		CreatedAt: micros(d.CreatedAt), UpdatedAt: micros(d.UpdatedAt), Version: d.Version}
 }
@@ -79,10 +88,27 @@ func (r deviceRow) device() (enroll.Device, error) {
 	if err != nil {
 		return enroll.Device{}, err
 	}
+	tags, err := decode[[]string](r.Tags)
+	if err != nil {
+		return enroll.Device{}, err
+	}
 	return enroll.Device{ID: r.ID, Serial: r.Serial, SerialRaw: r.SerialRaw, Platform: enroll.Platform(r.Platform), Ownership: enroll.Ownership(r.Ownership),
 		Name: r.Name, UserID: r.UserID, State: enroll.State(r.State), Facts: facts, Sources: sources,
+		AssetTag: r.AssetTag, Tags: tags, Notes: r.Notes, NotBefore: instant(r.NotBefore), ExpiresAt: instant(r.ExpiresAt), MaxUses: r.MaxUses, Uses: r.Uses,
 		BlockedAt: instant(r.BlockedAt), BlockReason: r.BlockReason, EnrollmentID: r.EnrollmentID, AcceptedAt: instant(r.AcceptedAt),
 		EnrolledAt: instant(r.EnrolledAt), LastSeenAt: instant(r.LastSeenAt), CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt), Version: r.Version}, nil
+}
+
+// encodeTags gives tags as JSON; none is null, so that it reads back as nil.
+func encodeTags(tags []string) string {
+	if len(tags) == 0 {
+		return "null"
+	}
+	out := make([]string, len(tags))
+	for i, t := range tags {
+		out[i] = clean(t)
+	}
+	return encode(out)
 }
 
 // encodeFacts gives facts as JSON without what PostgreSQL cannot hold.
