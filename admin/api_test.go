@@ -1,6 +1,7 @@
 package admin_test
 
 import (
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"net/http/httptest"
@@ -124,6 +125,7 @@ func TestImport(t *testing.T) {
 	}
 	const upload, isCSV = "POST /imports?domain=local&file_name=devices.csv", "Content-Type: text/csv; charset=utf-8"
 	first := s.do(upload, string(sample.raw), isCSV).want(201).is("rows=5", "new=5", "changed=0", "unchanged=0", "users_new=4", "domain=local", "file_name=devices.csv", "created_by=the admin")
+	first.is(fmt.Sprintf("sha256=%x", sha256.Sum256(sample.raw)))
 	s.do(upload, string(sample.raw), isCSV).want(201).is("rows=5", "new=0", "unchanged=5", "users_new=0")
 	s.do("GET /imports?limit=1", "").want(200).is("items.0.new=0")
 	s.do("GET /imports", "").want(200).is("items.1.new=5", fmt.Sprintf("items.1.sha256=%v", first.at("sha256")))
@@ -266,7 +268,7 @@ func TestGateAndSettings(t *testing.T) {
 	s.do("GET /decisions?outcome=allow", "").want(200).is("items=[]")
 	s.do("GET /decisions?since=2026-05-04T11:00:00Z", "").want(200).is("items=[]")
 	s.do("GET /decisions?since=yesterday", "").want(422)
-	s.do("GET /decisions/"+refused.ID, "").want(200).is("trace.4.check=listed", "trace.4.result=fail", "facts=").says("fix", "not registered with your organisation")
+	s.do("GET /decisions/"+refused.ID, "").want(200).is("facts=").says(`"check":"listed","result":"fail"`, "not registered with your organisation")
 	s.do("GET /decisions/none", "").want(404)
 }
 
