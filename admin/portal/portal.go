@@ -21,12 +21,14 @@ type Requests interface {
 	Accepted(ctx context.Context, secret string) (enroll.Invitation, error)
 }
 
-// Portal serves the pages. All fields but Secret and Logger are needed.
+// Portal serves the pages. Secret, TrustURL and Logger may
+// be left out.
 type Portal struct {
 	Requests     Requests
 	Organization string
 	OwnCA        bool                         // the profile is signed by an authority that devices do not know
 	ProfileURL   func(secret string) string   // where a phone gets its profile; "" is a device without a request
+	TrustURL     string                       // profile with the anchor of that authority, offered first; empty: none
 	Secret       func(r *http.Request) string // {secret} of the path; nil: r.PathValue("secret")
 	Logger       *slog.Logger
 }
@@ -62,6 +64,7 @@ type page struct {
 	Style        template.CSS
 	Organization string
 	OwnCA        bool
+	TrustURL     string
 	ProfileURL   string // empty: no profile for this kind of device
 	Invitation   enroll.Invitation
 	Kind         string
@@ -71,7 +74,7 @@ type page struct {
 }
 
 func (p *Portal) render(w http.ResponseWriter, r *http.Request, status int, name string, data page) {
-	data.Style, data.Organization, data.OwnCA = template.CSS(style), p.Organization, p.OwnCA
+	data.Style, data.Organization, data.OwnCA, data.TrustURL = template.CSS(style), p.Organization, p.OwnCA, p.TrustURL
 	if data.Organization == "" {
 		data.Organization = "Your organisation"
 	}

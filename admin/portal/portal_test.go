@@ -179,6 +179,20 @@ func TestWelcome(t *testing.T) {
 	p.want(p.do("POST", "/enroll", nil), 405)
 }
 
+func TestOwnAuthority(t *testing.T) {
+	own := func(change func(*Portal)) phone {
+		router := http.NewServeMux()
+		portal := &Portal{Requests: invitation(enroll.PlatformIOS, enroll.OwnershipCorporate), Organization: "Example", ProfileURL: func(string) string { return "/enroll/ota" }}
+		change(portal)
+		portal.Mount(func(pattern string, h http.Handler) { router.Handle(pattern, h) })
+		return phone{t, router}
+	}
+	p := own(func(p *Portal) { p.OwnCA, p.TrustURL = true, "/enroll/trust" })
+	p.want(p.do("GET", "/enroll", nil), 200, `href="/enroll/trust"`, "Certificate Trust Settings", "Not Verified")
+	p = own(func(p *Portal) { p.TrustURL = "/enroll/trust" })
+	p.want(p.do("GET", "/enroll", nil), 200, "!/enroll/trust", "!Not Verified")
+}
+
 func TestRefusals(t *testing.T) {
 	with := func(change func(*requests)) *requests {
 		q := invitation(enroll.PlatformIOS, enroll.OwnershipCorporate)
