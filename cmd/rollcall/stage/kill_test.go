@@ -1,0 +1,5 @@
+package stage
+
+const childVariable = "ROLLCALL_STAGE_CHILD"
+
+func child() {}
