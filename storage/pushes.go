@@ -11,12 +11,13 @@ var _ apns.Outbox = (*Store)(nil)
 
 // pushDue asks for a push. Of two reasons the earlier time counts, except
 // while a worker has the push in hand: that one may be too early for the new
-// reason.
+// reason. An ended enrollment is not pushed any more.
 func pushDue(ctx context.Context, tx *session, enrollmentID string, at time.Time) error {
-	_, err := tx.exec(ctx, `INSERT INTO pushes (enrollment_id, generation, due_at, lease_until, attempts, pushed_at, reason) VALUES (?, 1, ?, 0, 0, 0, '')
+	_, err := tx.exec(ctx, `INSERT INTO pushes (enrollment_id, generation, due_at, lease_until, attempts, pushed_at, reason)
+		SELECT e.id, 1, CAST(? AS bigint), 0, 0, 0, '' FROM enrollments e WHERE e.id = ? AND e.ended_at = 0
 		ON CONFLICT (enrollment_id) DO UPDATE SET generation = pushes.generation + 1,
 			due_at = CASE WHEN pushes.lease_until = 0 AND pushes.due_at > 0 AND pushes.due_at < excluded.due_at THEN pushes.due_at ELSE excluded.due_at END`,
-		enrollmentID, micros(at))
+		micros(at), enrollmentID)
 	return err
 }
 

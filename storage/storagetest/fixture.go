@@ -169,3 +169,37 @@ func (w *world) sent(claimed []apns.Push, second int) {
 	}
 	w.ok(w.FinishPushes(w.ctx, results))
 }
+
+// policy makes or changes a policy with one profile that has a secret.
+func (w *world) policy(name, secret string) policy.Policy {
+	w.Helper()
+	p, _, err := w.ChangePolicy(w.ctx, name, func(old *policy.Policy) (policy.Policy, error) {
+		p := policy.Policy{Name: name, CreatedAt: start}
+		if old != nil {
+			p = *old
+		}
+		p.Profiles = []policy.Profile{{ID: "wifi", Payloads: []policy.Payload{{Type: "com.apple.wifi.managed",
+			Content: policy.Dict{"Password": secret, "Raw": []byte{1}, "Real": 1.0, "Number": int64(1)}}}}}
+		return p, nil
+	})
+	w.ok(err)
+	return p
+}
+
+func (w *world) bind(name string, to policy.Target) {
+	w.Helper()
+	changed, err := w.Bind(w.ctx, name, to)
+	w.ok(err)
+	if !changed {
+		w.Fatalf("binding %s to %+v changed nothing", name, to)
+	}
+}
+
+// request invites a device until a second.
+func (w *world) request(d enroll.Device, until int) enroll.Request {
+	w.Helper()
+	_, hash := enroll.NewSecret()
+	r := enroll.Request{ID: enroll.NewID(), DeviceID: d.ID, UserID: d.UserID, SecretHash: hash, State: enroll.RequestSent, CreatedBy: "admin", CreatedAt: start, ExpiresAt: at(until)}
+	w.ok(w.CreateRequests(w.ctx, []enroll.Request{r}))
+	return r
+}

@@ -12,6 +12,8 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		name string
 		test func(t *testing.T, open func(t *testing.T) *storage.Store)
 	}{
+		{"roll", testRoll},
+		{"import", testImport},
 		{"queue", testQueue},
 	} {
 		t.Run(part.name, func(t *testing.T) {

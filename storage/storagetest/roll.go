@@ -1,0 +1,438 @@
+package storagetest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"rollcall/enroll"
+	"rollcall/policy"
+	"rollcall/storage"
+)
+
+func testRoll(t *testing.T, open func(t *testing.T) *storage.Store) {
+	each(t, open, map[string]func(w *world){
+		"a device comes back as it was written": func(w *world) {
+			yes := true
+			want := enroll.Device{ID: enroll.NewID(), Serial: "C02XYZ", SerialRaw: "c02-xyz", Platform: enroll.PlatformApple, Ownership: enroll.OwnershipPersonal,
+				Name: "Ann's iPad", State: enroll.StatePreEnrolled, Facts: enroll.Facts{UDID: "u", IMEI: "i", Supervised: &yes, Extra: map[string]string{"a": "b"}},
+				Sources: map[string]enroll.Source{"serial": enroll.SourceCSV}, BlockedAt: at(1), BlockReason: "lost", AcceptedAt: at(2), EnrolledAt: at(3), CreatedAt: at(5)}
+			got, changed, err := w.ChangeDevice(w.ctx, want.Serial, nil, func(old *enroll.Device, _ string) (enroll.Device, error) {
+				if old != nil {
+					w.Errorf("there is one already: %+v", old)
+				}
+				return want, nil
+			})
+			w.ok(err)
+			want.Version, want.UpdatedAt = 1, got.UpdatedAt
+			if diff := cmp.Diff(want, got); diff != "" || !changed || got.UpdatedAt.IsZero() {
+				w.Fatalf("changed %v, (-want +got)\n%s", changed, diff)
+			}
+			for name, read := range map[string]func() (enroll.Device, error){
+				"by serial": func() (enroll.Device, error) { return w.Device(w.ctx, want.Serial) },
+				"by ID":     func() (enroll.Device, error) { return w.DeviceByID(w.ctx, want.ID) },
+			} {
+				got, err := read()
+				if diff := cmp.Diff(want, got); diff != "" || err != nil {
+					w.Errorf("%s: %v (-want +got)\n%s", name, err, diff)
+				}
+			}
+			_, err = w.Device(w.ctx, "UNKNOWN")
+			w.kind(err, enroll.KindNotFound)
+			_, err = w.DeviceByID(w.ctx, "unknown")
+			w.kind(err, enroll.KindNotFound)
+		},
+		"a change that changes nothing": func(w *world) {
+			d := w.device("AAA")
+			same, changed, err := w.ChangeDevice(w.ctx, "AAA", nil, func(old *enroll.Device, _ string) (enroll.Device, error) { return *old, nil })
+			w.ok(err)
+			if changed || same.Version != d.Version || !same.UpdatedAt.Equal(d.UpdatedAt) {
+				w.Fatalf("changed %v, version %d", changed, same.Version)
+			}
+			named, changed, err := w.ChangeDevice(w.ctx, "AAA", nil, rename("one"))
+			w.ok(err)
+			if !changed || named.Version != d.Version+1 || named.Name != "one" {
+				w.Fatalf("changed %v, %+v", changed, named)
+			}
+		},
+		"an error undoes the user too": func(w *world) {
+			boom := errors.New("boom")
+			made := ""
+			_, _, err := w.ChangeDevice(w.ctx, "AAA", &enroll.User{Domain: "local", Email: "ann@example.com"}, func(_ *enroll.Device, user string) (enroll.Device, error) {
+				made = user
+				return enroll.Device{}, boom
+			})
+			if !errors.Is(err, boom) || made == "" {
+				w.Fatalf("error %v, user %q", err, made)
+			}
+			_, err = w.User(w.ctx, made)
+			w.kind(err, enroll.KindNotFound)
+			_, err = w.Device(w.ctx, "AAA")
+			w.kind(err, enroll.KindNotFound)
+		},
+		"users are one by domain and e-mail": func(w *world) {
+			own := func(serial, domain, name string) string {
+				d, _, err := w.ChangeDevice(w.ctx, serial, &enroll.User{Domain: domain, Email: "ann@example.com", Name: name}, func(_ *enroll.Device, user string) (enroll.Device, error) {
+					return enroll.Device{ID: enroll.NewID(), UserID: user, State: enroll.StatePreEnrolled}, nil
+				})
+				w.ok(err)
+				return d.UserID
+			}
+			first, second, other := own("AAA", "local", "Ann"), own("BBB", "local", ""), own("CCC", "other", "Ann")
+			if first == "" || first != second || first == other {
+				w.Fatalf("users %q, %q, %q", first, second, other)
+			}
+			u, err := w.User(w.ctx, first)
+			w.ok(err)
+			if u.Name != "Ann" || u.Domain != "local" || u.Email != "ann@example.com" || u.CreatedAt.IsZero() {
+				w.Fatalf("user %+v", u)
+			}
+		},
+		"no concurrent change is lost": func(w *world) {
+			w.device("AAA")
+			var wg sync.WaitGroup
+			for i := range 20 {
+				wg.Go(func() {
+					_, changed, err := w.ChangeDevice(w.ctx, "AAA", nil, func(old *enroll.Device, _ string) (enroll.Device, error) {
+						d := *old
+						d.Name += string(rune('a' + i))
+						return d, nil
+					})
+					if err != nil || !changed {
+						w.Errorf("change %d: %v, %v", i, changed, err)
+					}
+				})
+			}
+			wg.Wait()
+			d, err := w.Device(w.ctx, "AAA")
+			w.ok(err)
+			if len(d.Name) != 20 || d.Version != 21 {
+				w.Fatalf("name %q, version %d", d.Name, d.Version)
+			}
+		},
+		"two make the same row": func(w *world) {
+			var wg sync.WaitGroup
+			for range 8 {
+				wg.Go(func() {
+					if _, _, err := w.ChangeDevice(w.ctx, "AAA", &enroll.User{Domain: "local", Email: "ann@example.com"}, func(old *enroll.Device, user string) (enroll.Device, error) {
+						if old != nil {
+							return *old, nil
+						}
+						return enroll.Device{ID: enroll.NewID(), UserID: user, State: enroll.StatePreEnrolled}, nil
+					}); err != nil {
+						w.Error(err)
+					}
+				})
+			}
+			wg.Wait()
+			if all, err := w.Devices(w.ctx, enroll.DeviceFilter{}, enroll.Page{}); err != nil || len(all) != 1 {
+				w.Fatalf("%d rows, %v", len(all), err)
+			}
+		},
+		"keys sort by bytes": func(w *world) {
+			serials := []string{"B", "A_1", "A/1", "A+1", "A1", "A", "Z9", "A10", "A2", "0", "AA", "ZZZZ", "_", "a"}
+			for _, s := range serials {
+				w.device(s)
+				w.ok(w.CreateGroup(w.ctx, enroll.Group{ID: enroll.NewID(), Name: s}))
+			}
+			slices.Sort(serials)
+			var got []string
+			for after := ""; ; {
+				page, err := w.Devices(w.ctx, enroll.DeviceFilter{}, enroll.Page{Limit: 4, After: after})
+				w.ok(err)
+				if len(page) == 0 {
+					break
+				}
+				for _, d := range page {
+					got = append(got, d.Serial)
+				}
+				after = got[len(got)-1]
+			}
+			if diff := cmp.Diff(serials, got); diff != "" {
+				w.Errorf("devices (-want +got)\n%s", diff)
+			}
+			groups, err := w.Groups(w.ctx)
+			w.ok(err)
+			got = nil
+			for _, g := range groups {
+				got = append(got, g.Name)
+			}
+			if diff := cmp.Diff(serials, got); diff != "" {
+				w.Errorf("groups (-want +got)\n%s", diff)
+			}
+		},
+		"filters": func(w *world) {
+			ann := &enroll.User{Domain: "local", Email: "ann@example.com"}
+			var annID string
+			for _, d := range []enroll.Device{
+				{Serial: "AA1", Name: "Front desk", Platform: enroll.PlatformIOS, State: enroll.StatePreEnrolled},
+				{Serial: "AA2", Name: "100%", Platform: enroll.PlatformAndroid, State: enroll.StateEnrolled, BlockedAt: at(1)},
+				{Serial: "AB1", Name: "Äpfel", Platform: enroll.PlatformIOS, State: enroll.StateInvited, BlockedAt: at(1)},
+				{Serial: "BB1", Platform: enroll.PlatformIOS, State: enroll.StateInvited},
+			} {
+				var user *enroll.User
+				if d.Serial > "AB" {
+					user = ann
+				}
+				_, _, err := w.ChangeDevice(w.ctx, d.Serial, user, func(_ *enroll.Device, id string) (enroll.Device, error) {
+					d.ID, d.UserID = enroll.NewID(), id
+					annID = max(annID, id)
+					return d, nil
+				})
+				w.ok(err)
+			}
+			w.ok(w.CreateGroup(w.ctx, enroll.Group{ID: "group", Name: "g"}))
+			w.ok(w.ChangeMembers(w.ctx, "g", []string{"AA1", "BB1"}, nil))
+			for _, c := range []struct {
+				filter enroll.DeviceFilter
+				want   string
+			}{
+				{enroll.DeviceFilter{}, "AA1 AA2 AB1 BB1"},
+				{enroll.DeviceFilter{State: enroll.StateInvited}, "BB1"},
+				{enroll.DeviceFilter{State: enroll.StateBlocked}, "AB1"},
+				{enroll.DeviceFilter{State: enroll.StateEnrolled}, "AA2"},
+				{enroll.DeviceFilter{Platform: enroll.PlatformAndroid}, "AA2"},
+				{enroll.DeviceFilter{GroupID: "group"}, "AA1 BB1"},
+				{enroll.DeviceFilter{UserID: annID}, "AB1 BB1"},
+				{enroll.DeviceFilter{Search: "aa"}, "AA1 AA2"},
+				{enroll.DeviceFilter{Search: "FRONT"}, "AA1"},
+				{enroll.DeviceFilter{Search: "äP"}, "AB1"},
+				{enroll.DeviceFilter{Search: "100%"}, "AA2"},
+				{enroll.DeviceFilter{Search: "%"}, ""},
+				{enroll.DeviceFilter{Search: "Ann@"}, "AB1 BB1"},
+				{enroll.DeviceFilter{Search: "a"}, "AA1 AA2 AB1 BB1"},
+				{enroll.DeviceFilter{Search: "a", Platform: enroll.PlatformIOS, State: enroll.StateInvited}, "BB1"},
+			} {
+				devices, err := w.Devices(w.ctx, c.filter, enroll.Page{Limit: 10})
+				w.ok(err)
+				var got []string
+				for _, d := range devices {
+					got = append(got, d.Serial)
+				}
+				if strings.Join(got, " ") != c.want {
+					w.Errorf("%+v: %v, want %s", c.filter, got, c.want)
+				}
+			}
+			if page, err := w.Devices(w.ctx, enroll.DeviceFilter{Search: "a"}, enroll.Page{Limit: 2, After: "AA1"}); err != nil || len(page) != 2 || page[0].Serial != "AA2" {
+				w.Errorf("second page of a search: %+v, %v", page, err)
+			}
+		},
+		"delete": func(w *world) {
+			d := w.device("AAA")
+			w.ok(w.CreateGroup(w.ctx, enroll.Group{ID: "g", Name: "g"}))
+			w.ok(w.ChangeMembers(w.ctx, "g", []string{"AAA"}, nil))
+			w.policy("p", "one")
+			w.bind("p", policy.Target{Serial: "AAA"})
+			r := w.request(d, 100)
+			w.ok(w.DeleteDevice(w.ctx, "AAA"))
+			w.kind(w.DeleteDevice(w.ctx, "AAA"), enroll.KindNotFound)
+			_, err := w.Request(w.ctx, r.ID)
+			w.kind(err, enroll.KindNotFound)
+			if targets, err := w.Bindings(w.ctx, "p"); err != nil || len(targets) != 0 {
+				w.Errorf("bindings %v, %v", targets, err)
+			}
+			if g, err := w.Group(w.ctx, "g"); err != nil || g.Devices != 0 {
+				w.Errorf("group %+v, %v", g, err)
+			}
+			w.enroll("BBB", fingerprint(1))
+			w.kind(w.DeleteDevice(w.ctx, "BBB"), enroll.KindConflict)
+		},
+		"settings": func(w *world) {
+			set, err := w.Settings(w.ctx)
+			w.ok(err)
+			if set.PreEnrolledDevicesOnly != enroll.ModeOff {
+				w.Fatalf("before the first change: %+v", set)
+			}
+			for _, mode := range []enroll.Mode{enroll.ModeEnforce, enroll.ModeAudit} {
+				want := enroll.Settings{PreEnrolledDevicesOnly: mode, UpdatedAt: at(7)}
+				w.ok(w.PutSettings(w.ctx, want))
+				if got, err := w.Settings(w.ctx); err != nil || got != want {
+					w.Fatalf("settings %+v, %v", got, err)
+				}
+			}
+		},
+		"groups": func(w *world) {
+			w.device("AAA")
+			b := w.device("BBB")
+			w.ok(w.CreateGroup(w.ctx, enroll.Group{ID: "1", Name: "one", CreatedAt: at(1), UpdatedAt: at(1)}))
+			w.kind(w.CreateGroup(w.ctx, enroll.Group{ID: "2", Name: "one"}), enroll.KindConflict)
+			w.kind(w.ChangeMembers(w.ctx, "one", []string{"AAA", "NOBODY"}, nil), enroll.KindNotFound)
+			if g, err := w.Group(w.ctx, "one"); err != nil || g.Devices != 0 {
+				w.Fatalf("half of a change: %+v, %v", g, err)
+			}
+			for range 2 {
+				w.ok(w.ChangeMembers(w.ctx, "one", []string{"AAA", "BBB"}, nil))
+			}
+			if groups, err := w.GroupsOf(w.ctx, b.ID); err != nil || len(groups) != 1 || groups[0].Devices != 2 || groups[0].Name != "one" {
+				w.Fatalf("groups of a device: %+v, %v", groups, err)
+			}
+			w.ok(w.ChangeMembers(w.ctx, "one", nil, []string{"BBB"}))
+			if groups, err := w.GroupsOf(w.ctx, b.ID); err != nil || len(groups) != 0 {
+				w.Fatalf("after leaving: %+v, %v", groups, err)
+			}
+			w.kind(w.ChangeMembers(w.ctx, "none", nil, nil), enroll.KindNotFound)
+			w.ok(w.DeleteGroup(w.ctx, "one"))
+			w.kind(w.DeleteGroup(w.ctx, "one"), enroll.KindNotFound)
+			_, err := w.Group(w.ctx, "one")
+			w.kind(err, enroll.KindNotFound)
+		},
+		"a cancelled caller": func(w *world) {
+			ctx, cancel := context.WithCancel(w.ctx)
+			cancel()
+			if err := w.PutSettings(ctx, enroll.Settings{PreEnrolledDevicesOnly: enroll.ModeEnforce}); !errors.Is(err, context.Canceled) {
+				w.Fatalf("error %v", err)
+			}
+			if set, err := w.Settings(w.ctx); err != nil || set.PreEnrolledDevicesOnly != enroll.ModeOff {
+				w.Fatalf("settings %+v, %v", set, err)
+			}
+		},
+		"text that a database may not like": func(w *world) {
+			d := w.device("AAA")
+			w.ok(w.RecordFacts(w.ctx, d.ID, enroll.Facts{DeviceName: "a\x00b\xff", Extra: map[string]string{"k\x00": "v\xff"}}))
+			got, err := w.Device(w.ctx, "AAA")
+			w.ok(err)
+			if got.Facts.DeviceName != "ab\uFFFD" || got.Facts.Extra["k"] != "v\uFFFD" {
+				w.Fatalf("facts %+v", got.Facts)
+			}
+			named, _, err := w.ChangeDevice(w.ctx, "AAA", nil, rename("x'\";--\x00\xff"))
+			w.ok(err)
+			if named.Name != "x'\";--\uFFFD" {
+				w.Fatalf("name %q", named.Name)
+			}
+		},
+	})
+}
+
+func rename(name string) func(*enroll.Device, string) (enroll.Device, error) {
+	return func(old *enroll.Device, _ string) (enroll.Device, error) {
+		d := *old
+		d.Name = name
+		return d, nil
+	}
+}
+
+func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
+	file := func(n int, name string) enroll.Import {
+		imp := enroll.Import{ID: enroll.NewID(), FileName: "roll.csv", SHA256: "ff", Domain: "local", CreatedBy: "admin", CreatedAt: at(1)}
+		for i := range n {
+			imp.Rows = append(imp.Rows, enroll.ImportRow{Line: i + 2, Name: fmt.Sprint("User ", i%100), Email: fmt.Sprintf("u%d@example.com", i%100),
+				Ownership: enroll.OwnershipCorporate, DeviceName: name, Serial: fmt.Sprintf("S%06d", i), Platform: enroll.PlatformIOS})
+		}
+		return imp
+	}
+	merge := func(old *enroll.Device, row enroll.ImportRow, userID string) (enroll.Device, *enroll.RowError) {
+		if row.DeviceName == "wrong" {
+			return enroll.Device{}, &enroll.RowError{Line: row.Line, Column: "platform", Code: "platform_conflict"}
+		}
+		d := enroll.Device{ID: enroll.NewID(), Platform: row.Platform, Ownership: row.Ownership, State: enroll.StatePreEnrolled, CreatedAt: at(1)}
+		if old != nil {
+			d = *old
+		}
+		d.UserID, d.Name = userID, row.DeviceName
+		return d, nil
+	}
+	each(t, open, map[string]func(w *world){
+		"new, again, changed": func(w *world) {
+			const n = 2500 // more than two chunks
+			first, err := w.ApplyImport(w.ctx, file(n, "one"), merge)
+			w.ok(err)
+			if first.Rows != n || first.New != n || first.Changed != 0 || first.Unchanged != 0 || first.UsersNew != 100 {
+				w.Fatalf("first: %+v", first)
+			}
+			again, err := w.ApplyImport(w.ctx, file(n, "one"), merge)
+			w.ok(err)
+			if again.New != 0 || again.Changed != 0 || again.Unchanged != n || again.UsersNew != 0 {
+				w.Fatalf("again: %+v", again)
+			}
+			changed := file(n, "one")
+			changed.Rows[7].DeviceName = "two"
+			changed.Rows[8].Name = "Somebody Else" // the user of every hundredth row
+			third, err := w.ApplyImport(w.ctx, changed, merge)
+			w.ok(err)
+			if third.Changed+third.Unchanged != n || third.Changed < 2 {
+				w.Fatalf("changed: %+v", third)
+			}
+			d, err := w.Device(w.ctx, "S000007")
+			w.ok(err)
+			if d.Name != "two" || d.Version != 2 || d.UserID == "" {
+				w.Fatalf("device %+v", d)
+			}
+			list, err := w.Imports(w.ctx, enroll.Page{Limit: 2})
+			w.ok(err)
+			if diff := cmp.Diff([]enroll.ImportReport{third, again}, list); diff != "" {
+				w.Fatalf("imports (-want +got)\n%s", diff)
+			}
+			if rest, err := w.Imports(w.ctx, enroll.Page{After: again.ID}); err != nil || len(rest) != 1 || rest[0].ID != first.ID {
+				w.Fatalf("second page: %+v, %v", rest, err)
+			}
+		},
+		"one wrong row leaves nothing": func(w *world) {
+			imp := file(1500, "one")
+			imp.Rows[3].DeviceName, imp.Rows[1400].DeviceName = "wrong", "wrong"
+			_, err := w.ApplyImport(w.ctx, imp, merge)
+			var wrong enroll.RowErrors
+			if !errors.As(err, &wrong) || len(wrong) != 2 || wrong[0].Line != 5 || wrong[1].Line != 1402 {
+				w.Fatalf("error %v", err)
+			}
+			if all, err := w.Devices(w.ctx, enroll.DeviceFilter{}, enroll.Page{}); err != nil || len(all) != 0 {
+				w.Fatalf("%d devices, %v", len(all), err)
+			}
+			if list, err := w.Imports(w.ctx, enroll.Page{}); err != nil || len(list) != 0 {
+				w.Fatalf("%d imports, %v", len(list), err)
+			}
+			if report, err := w.ApplyImport(w.ctx, file(10, "one"), merge); err != nil || report.UsersNew != 10 {
+				w.Fatalf("users were left over: %+v, %v", report, err)
+			}
+		},
+		"one serial twice": func(w *world) {
+			imp := file(2, "one")
+			imp.Rows[1].Serial, imp.Rows[1].DeviceName = imp.Rows[0].Serial, "two"
+			report, err := w.ApplyImport(w.ctx, imp, merge)
+			w.ok(err)
+			if d, err := w.Device(w.ctx, imp.Rows[0].Serial); err != nil || d.Name != "two" || report.New != 1 {
+				w.Fatalf("device %+v, report %+v, %v", d, report, err)
+			}
+		},
+		"enrolled devices become due": func(w *world) {
+			e := w.enroll("S000001", fingerprint(1))
+			w.dueDevices()
+			_, err := w.ApplyImport(w.ctx, file(3, "one"), merge)
+			w.ok(err)
+			if due := w.dueDevices(); !slices.Equal(due, []string{e.DeviceID}) {
+				w.Fatalf("due: %v", due)
+			}
+			_, err = w.ApplyImport(w.ctx, file(3, "one"), merge)
+			w.ok(err)
+			if due := w.dueDevices(); len(due) != 0 {
+				w.Fatalf("due although nothing changed: %v", due)
+			}
+		},
+		"at the same time": func(w *world) {
+			var wg sync.WaitGroup
+			for i := range 3 {
+				wg.Go(func() {
+					imp := file(1200, "one")
+					if i == 1 {
+						slices.Reverse(imp.Rows)
+					}
+					if _, err := w.ApplyImport(w.ctx, imp, merge); err != nil {
+						w.Error(err)
+					}
+				})
+			}
+			for i := range 50 {
+				w.device(fmt.Sprintf("S%06d", i*20))
+			}
+			wg.Wait()
+			if list, err := w.Imports(w.ctx, enroll.Page{}); err != nil || len(list) != 3 {
+				w.Fatalf("%d imports, %v", len(list), err)
+			}
+		},
+	})
+}
