@@ -168,7 +168,7 @@ func unavailable(err error) error {
 	if err == nil || errors.As(err, &typed) {
 		return err
 	}
-	if lost(err) || refusedByPostgres(err) || busySQLite(err) {
+	if errors.Is(err, errAgain) || lost(err) || refusedByPostgres(err) || busySQLite(err) {
 		return &enroll.Error{Kind: enroll.KindUnavailable, Code: "store_unavailable", Op: "storage",
 			Text: "The database does not answer.", Hint: "Try again in a moment.", Err: err}
 	}

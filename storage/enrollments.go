@@ -110,7 +110,7 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.Authentication) (mdm.Enr
 func pinnedElsewhere(ctx context.Context, tx *session, fingerprint, enrollmentID string) error {
 	var pinned bool
 	err := tx.get(ctx, &pinned, `SELECT EXISTS (SELECT 1 FROM enrollments WHERE fingerprint = ? AND ended_at = 0 AND id <> ? AND parent_id <> ?)
-		OR EXISTS (SELECT 1 FROM enrollments WHERE next_fingerprint = ? AND next_fingerprint <> '' AND ended_at = 0 AND id <> ? AND parent_id <> ?)`,
+		OR EXISTS (SELECT 1 FROM enrollments WHERE next_fingerprint = ? AND next_fingerprint <> '' AND ended_at = 0 AND id <> ? AND parent_id <> ?) AS pinned`,
 		fingerprint, enrollmentID, enrollmentID, fingerprint, enrollmentID, enrollmentID)
 	if err == nil && pinned {
 		return enroll.Errorf(enroll.KindConflict, "certificate_pinned", "the identity certificate belongs to another enrollment")
@@ -161,11 +161,12 @@ func (s *Store) start(ctx context.Context, tx *session, a mdm.Authentication, de
 	if err := endEnrollments(ctx, tx, ended, a.DeviceID, a.At); err != nil {
 		return e, err
 	}
-	if err := pinnedElsewhere(ctx, tx, a.Fingerprint, e.ID); err != nil {
-		return e, err
-	}
 	if e.ID == "" {
-		e = enrollmentRow{ID: enroll.NewID(), DeviceID: a.DeviceID, UDID: clean(a.UDID), State: string(mdm.EnrollmentAuthenticated), Fingerprint: a.Fingerprint,
+		id := enroll.NewID()
+		if err := pinnedElsewhere(ctx, tx, a.Fingerprint, id); err != nil {
+			return e, err
+		}
+		e = enrollmentRow{ID: id, DeviceID: a.DeviceID, UDID: clean(a.UDID), State: string(mdm.EnrollmentAuthenticated), Fingerprint: a.Fingerprint,
 			Topic: clean(a.Topic), DecisionID: a.DecisionID, RequestID: a.RequestID, AuthenticatedAt: micros(a.At), LastSeenAt: micros(a.At)}
 		if err := insertEnrollment(ctx, tx, e); err != nil {
 			return e, err

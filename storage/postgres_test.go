@@ -12,5 +12,11 @@ func TestPostgres(t *testing.T) {
 	if pgtest.Skipped() {
 		return // TestMain says so
 	}
-	storagetest.Run(t, func(t *testing.T) *storage.Store { return storagetest.Open(t, pgtest.Database(t, "")) })
+	template := pgtest.Name()
+	dsn, err := pgtest.Shared(t).NewDatabase(template)
+	if err != nil {
+		t.Fatal(err)
+	}
+	storagetest.Migrate(t, dsn)
+	storagetest.Run(t, func(t *testing.T) *storage.Store { return storagetest.Open(t, pgtest.Database(t, template)) })
 }

@@ -3,6 +3,7 @@ package storagetest
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -27,7 +28,7 @@ func Sealer() storage.Sealer {
 // Open opens a store for a test and closes it at its end.
 func Open(t testing.TB, dsn string) *storage.Store {
 	t.Helper()
-	s, err := storage.Open(t.Context(), storage.Config{DSN: dsn, Sealer: Sealer()})
+	s, err := storage.Open(t.Context(), config(dsn))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,6 +38,23 @@ func Open(t testing.TB, dsn string) *storage.Store {
 		}
 	})
 	return s
+}
+
+// Migrate makes the schema in an empty database that tests copy.
+func Migrate(t testing.TB, dsn string) {
+	t.Helper()
+	s, err := storage.Open(t.Context(), config(dsn))
+	if err == nil {
+		err = s.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// config keeps expected retries and migrations out of the output.
+func config(dsn string) storage.Config {
+	return storage.Config{DSN: dsn, Sealer: Sealer(), Logger: slog.New(slog.DiscardHandler)}
 }
 
 // start is the time at which the tests begin.

@@ -14,7 +14,16 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 	}{
 		{"roll", testRoll},
 		{"import", testImport},
+		{"requests", testRequests},
+		{"gate", testGate},
+		{"enrollments", testEnrollments},
 		{"queue", testQueue},
+		{"policies", testPolicies},
+		{"delivery", testDelivery},
+		{"pushes", testPushes},
+		{"secrets", testSecrets},
+		{"identities", testIdentities},
+		{"tokens", testTokens},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
