@@ -63,7 +63,11 @@ func newSCEP(ca *certs.Authority, identities *certs.Identities, log *slog.Logger
 }
 
 func newPortal(requests *enroll.Requests, organization string, ownCA bool, log *slog.Logger) *portal.Portal {
-	return &portal.Portal{Requests: requests, Organization: organization, OwnCA: ownCA, Logger: log,
+	trust := ""
+	if ownCA {
+		trust = pathTrust
+	}
+	return &portal.Portal{Requests: requests, Organization: organization, OwnCA: ownCA, TrustURL: trust, Logger: log,
 		Secret: func(r *http.Request) string { return mux.Vars(r)["secret"] },
 		ProfileURL: func(secret string) string {
 			if secret == "" {
