@@ -48,8 +48,6 @@ type verdict struct {
 
 func always(c Code) verdict { return verdict{c, c, c, c} }
 
-func ptr[T any](v T) *T { return &v }
-
 var unlisted = verdict{AllowOpen, AllowOpen, DenyNotPreEnrolled, DenyNotPreEnrolled}
 
 type gateCase struct {
