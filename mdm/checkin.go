@@ -1,6 +1,7 @@
 package mdm
 
 import (
+	"context"
 	"crypto/x509"
 	"encoding/json"
 	"net/http"
@@ -107,6 +108,9 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, m checkin, cer
 // another device is answered like a bad one.
 func (s *Server) enrollment(r *http.Request, from sender, fingerprint string) (Enrollment, error) {
 	e, err := s.Enrollments.Enrollment(r.Context(), fingerprint)
+	if enroll.KindOf(err) == enroll.KindNotFound && s.adopt(r.Context(), fingerprint) {
+		e, err = s.Enrollments.Enrollment(r.Context(), fingerprint)
+	}
 	if err != nil {
 		return e, err
 	}
@@ -114,6 +118,24 @@ func (s *Server) enrollment(r *http.Request, from sender, fingerprint string) (E
 		return e, bad("enrollment_ended", "this enrollment has ended")
 	}
 	return e, matches(e, from)
+}
+
+// adopt pins a certificate that a device got by SCEP renewal, with the pinned
+// one as its proof: no message announces that. It says whether there was one.
+func (s *Server) adopt(ctx context.Context, fingerprint string) bool {
+	issued, err := s.Issued.Identity(ctx, fingerprint)
+	if err != nil || issued.Renews == "" || !issued.RevokedAt.IsZero() {
+		return false
+	}
+	e, err := s.Enrollments.Enrollment(ctx, issued.Renews)
+	if err != nil || e.State == EnrollmentEnded || e.Fingerprint != issued.Renews {
+		return false
+	}
+	if err := s.Enrollments.Repin(ctx, issued.Renews, fingerprint); err != nil {
+		return false
+	}
+	s.log().InfoContext(ctx, "identity renewed by SCEP", "enrollment", e.ID)
+	return true
 }
 
 func matches(e Enrollment, from sender) error {

@@ -1,6 +1,7 @@
 package mdm
 
 import (
+	"context"
 	"fmt"
 
 	"rollcall/enroll"
@@ -106,7 +107,7 @@ type Encoder struct {
 }
 
 // Encode implements policy.Encoder.
-func (e Encoder) Encode(id string, s policy.Step) (string, []byte, error) {
+func (e Encoder) Encode(ctx context.Context, id string, s policy.Step) (string, []byte, error) {
 	var requestType string
 	var keys map[string]any
 	switch s := s.(type) {
@@ -126,6 +127,12 @@ func (e Encoder) Encode(id string, s policy.Step) (string, []byte, error) {
 		requestType, keys = "RemoveProfile", map[string]any{"Identifier": s.Identifier}
 	case policy.DeviceConfigured:
 		requestType = "DeviceConfigured"
+	case policy.RenewIdentity:
+		profile, err := e.Profiles.Renewal(ctx, s)
+		if err != nil {
+			return "", nil, err
+		}
+		requestType, keys = "InstallProfile", map[string]any{"Payload": profile}
 	default:
 		return "", nil, fmt.Errorf("mdm: no command for step %T", s)
 	}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"time"
 
-	"rollcall/certs"
 	"rollcall/enroll"
+	"rollcall/policy"
 )
 
 // Commander queues what admins ask of enrolled devices.
@@ -91,8 +91,7 @@ func (c *Commander) enqueue(ctx context.Context, e Enrollment, cmd Command) erro
 }
 
 func (c *Commander) renewal(ctx context.Context, e Enrollment, d enroll.Device) (Command, error) {
-	profile, err := c.Profiles.Enrollment(ctx, certs.Binding{AttemptID: e.DecisionID, DeviceID: e.DeviceID, Serial: d.Serial, UDID: e.UDID,
-		Evidence: string(enroll.EvidenceToken), EnrollmentID: e.ID})
+	profile, err := c.Profiles.Renewal(ctx, policy.RenewIdentity{EnrollmentID: e.ID, DecisionID: e.DecisionID, DeviceID: e.DeviceID, Serial: d.Serial, UDID: e.UDID})
 	if err != nil {
 		return Command{}, err
 	}

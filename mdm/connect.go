@@ -42,7 +42,11 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*Command, err
 	if err := a.sender.check(); err != nil {
 		return nil, err
 	}
-	e, open, err := s.Queue.Poll(ctx, certs.Fingerprint(cert), a.user())
+	fingerprint := certs.Fingerprint(cert)
+	e, open, err := s.Queue.Poll(ctx, fingerprint, a.user())
+	if enroll.KindOf(err) == enroll.KindNotFound && s.adopt(ctx, fingerprint) {
+		e, open, err = s.Queue.Poll(ctx, fingerprint, a.user())
+	}
 	if err != nil {
 		return nil, err
 	}

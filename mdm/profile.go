@@ -128,6 +128,13 @@ func (p *Profiles) Enrollment(ctx context.Context, b certs.Binding) ([]byte, err
 	return p.configuration(EnrollmentIdentifier, newUUID(), p.title(), payloads)
 }
 
+// Renewal is the enrollment profile with a new identity to get. Installed over
+// the old one it renews the enrollment, which keeps its state.
+func (p *Profiles) Renewal(ctx context.Context, s policy.RenewIdentity) ([]byte, error) {
+	return p.Enrollment(ctx, certs.Binding{AttemptID: s.DecisionID, DeviceID: s.DeviceID, Serial: s.Serial, UDID: s.UDID,
+		Evidence: string(enroll.EvidenceToken), EnrollmentID: s.EnrollmentID})
+}
+
 // Trust is a profile with nothing but the anchor of the server's own CA, for
 // trials without a publicly trusted certificate; nil when that is not needed.
 func (p *Profiles) Trust() ([]byte, error) {

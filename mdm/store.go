@@ -86,6 +86,9 @@ type EnrollmentStore interface {
 	//
 	// A renewal only sets NextFingerprint; all state stays.
 	Authenticate(ctx context.Context, a Authentication) (Enrollment, error)
+	// Repin replaces the pinned certificate of every open channel that has it,
+	// after the device renewed it by SCEP alone.
+	Repin(ctx context.Context, from, to string) error
 	// TokenUpdate stores push data, makes a push-inactive enrollment reachable
 	// again, completes a renewal when Fingerprint is NextFingerprint, and on
 	// the first of a device channel makes the enrollment active, its device

@@ -103,12 +103,16 @@ func (d *Deliverer) deliver(ctx context.Context, due Due) error {
 	}
 	var plan Plan
 	if s.EnrollmentID != "" {
-		plan = Diff(Desired(s.Device, s.Policies, s.Awaiting), s.Delivered)
+		desired := Desired(s.Device, s.Policies, s.Awaiting)
+		if item, wanted := renewal(s, d.now()); wanted {
+			desired = append(desired, item)
+		}
+		plan = Diff(desired, s.Delivered)
 	}
 	commands := make([]Command, 0, len(plan.Send))
 	for _, p := range plan.Send {
 		id := enroll.NewID()
-		requestType, body, err := d.encoder.Encode(id, p.Item.Step)
+		requestType, body, err := d.encoder.Encode(ctx, id, p.Item.Step)
 		if err != nil {
 			return fmt.Errorf("policy: encode %s: %w", p.Item.Key, err)
 		}

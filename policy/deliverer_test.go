@@ -120,7 +120,7 @@ func (m *memory) Receipt(context.Context, string) (Receipt, error) { return Rece
 // plainEncoder writes a step as text, and fails for the device name "unwritable".
 type plainEncoder struct{}
 
-func (plainEncoder) Encode(id string, s Step) (string, []byte, error) {
+func (plainEncoder) Encode(_ context.Context, id string, s Step) (string, []byte, error) {
 	if s == (SetDeviceName{"unwritable"}) {
 		return "", nil, errors.New("cannot be written")
 	}

@@ -25,6 +25,7 @@ type (
 	}
 	RemoveProfile    struct{ Identifier string }
 	DeviceConfigured struct{}
+	RenewIdentity    struct{ EnrollmentID, DecisionID, DeviceID, Serial, UDID string }
 )
 
 func (QueryDevice) step()      {}
@@ -33,6 +34,7 @@ func (SetDeviceName) step()    {}
 func (InstallProfile) step()   {}
 func (RemoveProfile) step()    {}
 func (DeviceConfigured) step() {}
+func (RenewIdentity) step()    {}
 
 // Item is one thing a device is to have. Hash tells whether it changed.
 type Item struct {

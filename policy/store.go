@@ -46,6 +46,12 @@ type Situation struct {
 	Awaiting     bool   // the device waits in Setup Assistant
 	Policies     []Policy
 	Delivered    []Delivered
+
+	// The identity certificate pinned to the enrollment.
+	Fingerprint  string
+	IdentityEnds time.Time // zero: unknown
+	DecisionID   string
+	UDID         string
 }
 
 // Command is a step in its wire form, ready for the queue.
@@ -79,5 +85,5 @@ type DeliveryStore interface {
 // Encoder turns steps into commands of a protocol.
 type Encoder interface {
 	// Encode gives the RequestType and the body of a command with this ID.
-	Encode(id string, s Step) (requestType string, body []byte, err error)
+	Encode(ctx context.Context, id string, s Step) (requestType string, body []byte, err error)
 }

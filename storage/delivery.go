@@ -106,6 +106,9 @@ func (s *Store) Situation(ctx context.Context, deviceID string) (policy.Situatio
 			return err
 		}
 		sit.EnrollmentID, sit.Awaiting = e.ID, e.Awaiting
+		if err := addIdentity(ctx, tx, &sit, e); err != nil {
+			return err
+		}
 		items, err := deliveredTo(ctx, tx, e.ID)
 		for _, i := range items {
 			sit.Delivered = append(sit.Delivered, policy.Delivered{Key: i.Key, Hash: i.Hash, Removal: i.Removal, CommandID: i.CommandID,

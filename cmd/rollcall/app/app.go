@@ -41,7 +41,7 @@ type App struct {
 	commander    *mdm.Commander
 	requests     *enroll.Requests
 	metrics      *metrics
-	warned       time.Time // day of the last warning about expiry; upkeep only
+	dailyDone    time.Time // day of the last daily upkeep; upkeep only
 
 	main, ops net.Listener
 	servers   []*http.Server
@@ -262,7 +262,7 @@ func (a *App) upkeep(ctx context.Context) error {
 		} else if n > 0 {
 			a.log.InfoContext(ctx, "devices with old commands pushed again", "count", n)
 		}
-		a.watchExpiry(ctx, now)
+		a.daily(ctx, now)
 		select {
 		case <-ctx.Done():
 			return nil

@@ -3,20 +3,28 @@ package app
 import (
 	"context"
 	"time"
+
+	"rollcall/policy"
 )
 
 // warnBefore is how long before an expiry the log begins to say so, once a day.
 const warnBefore = 30 * 24 * time.Hour
 
-// watchExpiry warns of the push certificate's end: when it passes, no device
-// can be woken, and a certificate under another account loses them all.
-func (a *App) watchExpiry(ctx context.Context, now time.Time) {
-	info, err := a.certificates.Info(ctx)
-	if err != nil || !info.Installed || now.Before(info.NotAfter.Add(-warnBefore)) {
+// daily does what is enough once a day: it has identities renewed that end
+// soon, and warns of the push certificate's end.
+func (a *App) daily(ctx context.Context, now time.Time) {
+	day := now.Truncate(24 * time.Hour)
+	if !a.dailyDone.Before(day) {
 		return
 	}
-	if day := now.Truncate(24 * time.Hour); a.warned.Before(day) {
-		a.warned = day
+	a.dailyDone = day
+	if err := a.store.MarkExpiring(ctx, now.Add(policy.RenewBefore)); err != nil && ctx.Err() == nil {
+		a.dailyDone = time.Time{}
+		a.log.WarnContext(ctx, "identities that end soon not looked for", "error", err)
+	}
+	a.deliverer.Kick()
+	info, err := a.certificates.Info(ctx)
+	if err == nil && info.Installed && now.After(info.NotAfter.Add(-warnBefore)) {
 		a.log.WarnContext(ctx, "the MDM push certificate ends soon; renew it with the same Apple Account", "ends", info.NotAfter)
 	}
 }

@@ -1,0 +1,38 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"rollcall/policy"
+)
+
+// Repin implements mdm.EnrollmentStore.
+func (s *Store) Repin(ctx context.Context, from, to string) error {
+	return s.write(ctx, func(tx *session) error {
+		_, err := tx.exec(ctx, `UPDATE enrollments SET fingerprint = ?, next_fingerprint = '' WHERE fingerprint = ? AND ended_at = 0`, to, from)
+		return err
+	})
+}
+
+// MarkExpiring makes the delivery due of devices whose identity ends before a
+// time, so that it is renewed.
+func (s *Store) MarkExpiring(ctx context.Context, before time.Time) error {
+	return s.write(ctx, func(tx *session) error {
+		return markDue(ctx, tx, `EXISTS (SELECT 1 FROM identities i WHERE i.fingerprint = e.fingerprint AND i.expires_at < ?)`, micros(before))
+	})
+}
+
+// addIdentity tells a situation about the pinned certificate.
+func addIdentity(ctx context.Context, tx *session, sit *policy.Situation, e enrollmentRow) error {
+	sit.Fingerprint, sit.DecisionID, sit.UDID = e.Fingerprint, e.DecisionID, e.UDID
+	var ends int64
+	err := tx.get(ctx, &ends, `SELECT expires_at FROM identities WHERE fingerprint = ?`, e.Fingerprint)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	sit.IdentityEnds = instant(ends)
+	return err
+}
