@@ -1,0 +1,164 @@
+package bench
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+)
+
+// figure names one number that is measured.
+type figure string
+
+const (
+	idleRate      figure = "idle.rate"
+	idleP50       figure = "idle.p50"
+	idleP95       figure = "idle.p95"
+	idlePastRate  figure = "idle.past.rate"
+	idlePastP50   figure = "idle.past.p50"
+	idlePastP95   figure = "idle.past.p95"
+	idleFlat      figure = "idle.flat"
+	ackRate       figure = "ack.rate"
+	ackP50        figure = "ack.p50"
+	ackP95        figure = "ack.p95"
+	enrollRate    figure = "enroll.rate"
+	enrollP50     figure = "enroll.p50"
+	enrollP95     figure = "enroll.p95"
+	gateP50       figure = "gate.p50"
+	gateP99       figure = "gate.p99"
+	gateRate      figure = "gate.rate"
+	importSeconds figure = "import.seconds"
+	firstCheckIn  figure = "first.seconds"
+	pushRate      figure = "push.rate"
+	memoryRest    figure = "memory.rest"
+	memoryLoad    figure = "memory.load"
+)
+
+// row is one line of the table: what is measured, in which unit, and what
+// is wanted.
+type row struct {
+	figure figure
+	what   string // may hold %s for a number of the scale
+	number func(scale) int
+	unit   unit
+	least  float64 // target; 0: none
+	most   float64 // target, exclusive; 0: none
+	part   part    // of the measurement that gave it
+}
+
+// rows are those of the performance budget. A row without a target explains
+// the one above it.
+var rows = []row{
+	{figure: idleRate, what: "Idle connect, nothing to do, 16 workers", unit: perSecond, least: 5000, part: partIdle},
+	{figure: idleP50, what: "· p50", unit: milliseconds, part: partIdle},
+	{figure: idleP95, what: "· p95", unit: milliseconds, most: 10, part: partIdle},
+	{figure: idlePastRate, what: "· with %s past commands per device", number: func(s scale) int { return s.Past }, unit: perSecond, part: partIdle},
+	{figure: idlePastP50, what: "· p50", unit: milliseconds, part: partIdle},
+	{figure: idlePastP95, what: "· p95", unit: milliseconds, most: 10, part: partIdle},
+	{figure: idleFlat, what: "· rate with past commands ÷ rate without", unit: times, least: 0.9, part: partIdle},
+	{figure: ackRate, what: "Acknowledge + next command, 16 workers", unit: perSecond, least: 2000, part: partAcknowledge},
+	{figure: ackP50, what: "· p50", unit: milliseconds, part: partAcknowledge},
+	{figure: ackP95, what: "· p95", unit: milliseconds, part: partAcknowledge},
+	{figure: enrollRate, what: "Full OTA enrollment including SCEP, 8 in parallel (phones' keys made beforehand)", unit: perSecond, least: 60, part: partEnroll},
+	{figure: enrollP50, what: "· p50", unit: milliseconds, part: partEnroll},
+	{figure: enrollP95, what: "· p95", unit: milliseconds, part: partEnroll},
+	{figure: gateP50, what: "Gate decision at %s rows, p50", number: func(s scale) int { return s.Roll }, unit: milliseconds, part: partGate},
+	{figure: gateP99, what: "· p99", unit: milliseconds, most: 5, part: partGate},
+	{figure: gateRate, what: "· 8 at a time", unit: perSecond, part: partGate},
+	{figure: importSeconds, what: "CSV of %s rows: read, checked and on the roll", number: func(s scale) int { return s.Import }, unit: seconds, most: 20, part: partImport},
+	{figure: firstCheckIn, what: "First check-in to last acknowledgement, 10 payloads", unit: seconds, most: 1, part: partFirst},
+	{figure: pushRate, what: "APNs pushes, from the outbox to the simulator and back", unit: perSecond, least: 5000, part: partPush},
+	{figure: memoryRest, what: "Memory of the server at rest (RSS)", unit: mebibytes, most: 60, part: partIdle},
+	{figure: memoryLoad, what: "Memory of the server under the Idle load (RSS, greatest)", unit: mebibytes, most: 200, part: partIdle},
+}
+
+func (r row) text(s scale) string {
+	if r.number == nil {
+		return r.what
+	}
+	return fmt.Sprintf(r.what, thousands(float64(r.number(s))))
+}
+
+// target is the target as text; empty: none.
+func (r row) target() string {
+	switch {
+	case r.least > 0:
+		return "at least " + r.unit.format(r.least)
+	case r.most > 0:
+		return "under " + r.unit.format(r.most)
+	}
+	return ""
+}
+
+func (r row) met(value float64) bool {
+	return (r.least == 0 || value >= r.least) && (r.most == 0 || value < r.most)
+}
+
+// unit says how a figure is written.
+type unit string
+
+const (
+	perSecond    unit = "/s"
+	milliseconds unit = "ms"
+	seconds      unit = "s"
+	mebibytes    unit = "MiB"
+	times        unit = "×"
+)
+
+func (u unit) format(v float64) string {
+	switch u {
+	case perSecond:
+		if v < 1000 {
+			return fmt.Sprintf("%.3g/s", v)
+		}
+		return thousands(v) + "/s"
+	case times:
+		return fmt.Sprintf("%.2f", v)
+	case mebibytes:
+		return fmt.Sprintf("%.0f MiB", v)
+	}
+	return fmt.Sprintf("%.3g %s", v, u)
+}
+
+// thousands writes a whole number with its groups apart.
+func thousands(v float64) string {
+	s := fmt.Sprintf("%.0f", v)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// series is a figure's value in each run.
+type series []float64
+
+func (s series) median() float64 {
+	sorted := slices.Sorted(slices.Values(s))
+	n := len(sorted)
+	if n == 0 {
+		return math.NaN()
+	}
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
+
+// format gives the median and, of several runs, the spread.
+func (s series) format(u unit) string {
+	if len(s) == 0 {
+		return "not measured"
+	}
+	text := u.format(s.median())
+	if len(s) > 1 {
+		text += fmt.Sprintf(" (%s to %s)", u.format(slices.Min(s)), u.format(slices.Max(s)))
+	}
+	return text
+}
+
+// quantile is the duration that a share q of a sorted list does not exceed, in
+// milliseconds.
+func quantile(sorted []time.Duration, q float64) float64 {
+	if len(sorted) == 0 {
+		return math.NaN()
+	}
+	i := int(math.Ceil(q*float64(len(sorted)))) - 1
+	return float64(sorted[max(i, 0)]) / float64(time.Millisecond)
+}
