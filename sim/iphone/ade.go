@@ -73,9 +73,13 @@ func (p *Phone) SetupAssistant(ctx context.Context, c CloudConfiguration) error 
 
 func (p *Phone) enrollmentProfile(ctx context.Context, c CloudConfiguration, signed []byte) ([]byte, error) {
 	if c.ConfigurationWebURL != "" {
-		return p.browse(ctx, c.ConfigurationWebURL, http.Header{
+		profiles, err := p.browse(ctx, c.ConfigurationWebURL, http.Header{
 			"X-Apple-Aspen-Deviceinfo": {base64.StdEncoding.EncodeToString(signed)},
 		}, c.Choice)
+		if err != nil {
+			return nil, err
+		}
+		return profiles[len(profiles)-1], nil // Setup Assistant installs one
 	}
 	resp, body, err := send(ctx, p.system, http.MethodPost, c.URL, http.Header{
 		"Content-Type": {typeSignature}, "User-Agent": {mdmAgent},

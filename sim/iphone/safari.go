@@ -27,11 +27,16 @@ const maxPages = 10
 // its first link that leads to a profile is followed. A page with neither, or
 // with an error status, is a *RefusedError. Scripts do not run.
 func (p *Phone) OpenLink(ctx context.Context, link string, choice Choice) error {
-	profile, err := p.browse(ctx, link, nil, choice)
+	profiles, err := p.browse(ctx, link, nil, choice)
 	if err != nil {
 		return err
 	}
-	return p.Install(ctx, profile)
+	for _, profile := range profiles {
+		if err := p.Install(ctx, profile); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // visit is one navigation.
@@ -42,8 +47,8 @@ type visit struct {
 	header      http.Header
 }
 
-// browse goes from page to page until a profile is downloaded.
-func (p *Phone) browse(ctx context.Context, link string, header http.Header, choice Choice) ([]byte, error) {
+// browse goes from page to page until profiles are downloaded.
+func (p *Phone) browse(ctx context.Context, link string, header http.Header, choice Choice) ([][]byte, error) {
 	next := visit{method: http.MethodGet, url: link, header: header}
 	sent := map[string]int{}
 	for range maxPages {
@@ -52,7 +57,7 @@ func (p *Phone) browse(ctx context.Context, link string, header http.Header, cho
 			return nil, err
 		}
 		if resp.StatusCode == http.StatusOK && contentType(resp) == typeProfile {
-			return body, nil
+			return [][]byte{body}, nil
 		}
 		here := resp.Request.URL
 		if contentType(resp) != "text/html" {
@@ -91,46 +96,47 @@ func (p *Phone) browse(ctx context.Context, link string, header http.Header, cho
 			}
 			next = visit{method: http.MethodGet, url: target.String(), from: here}
 		default:
-			profile, err := p.followLinks(ctx, here, page.links)
+			profiles, err := p.followLinks(ctx, here, page.links)
 			if err != nil {
 				return nil, err
 			}
-			if profile == nil {
+			if len(profiles) == 0 {
 				return nil, refused(resp, body)
 			}
-			return profile, nil
+			return profiles, nil
 		}
 	}
 	return nil, protocolError("Safari", "no profile after %d pages from %s", maxPages, link)
 }
 
-// followLinks taps the links of a page until one is a profile: those that
-// say so first, then the others on the same host.
-func (p *Phone) followLinks(ctx context.Context, here *url.URL, links []link) ([]byte, error) {
-	var targets []string
+// followLinks taps the links of a page that lead to profiles: those that say
+// so, or else, if none of them does, any on the same host.
+func (p *Phone) followLinks(ctx context.Context, here *url.URL, links []link) (profiles [][]byte, err error) {
+	var visited []string
 	for _, promising := range []bool{true, false} {
 		for _, l := range links {
 			u, err := here.Parse(l.href)
 			if err != nil || l.promising != promising || u.Host != here.Host || u.Scheme != here.Scheme ||
-				strings.HasPrefix(l.href, "#") || slices.Contains(targets, u.String()) {
+				strings.HasPrefix(l.href, "#") || slices.Contains(visited, u.String()) || len(visited) == maxPages {
 				continue
 			}
-			targets = append(targets, u.String())
-		}
-	}
-	for _, target := range targets[:min(len(targets), maxPages)] {
-		resp, body, err := p.navigate(ctx, visit{method: http.MethodGet, url: target, from: here})
-		if err != nil {
-			return nil, err
-		}
-		if contentType(resp) == typeProfile {
-			if resp.StatusCode != http.StatusOK {
-				return nil, refused(resp, body)
+			visited = append(visited, u.String())
+			resp, body, err := p.navigate(ctx, visit{method: http.MethodGet, url: u.String(), from: here})
+			if err != nil {
+				return nil, err
 			}
-			return body, nil
+			if contentType(resp) == typeProfile {
+				if resp.StatusCode != http.StatusOK {
+					return nil, refused(resp, body)
+				}
+				profiles = append(profiles, body)
+			}
+		}
+		if len(profiles) > 0 {
+			break
 		}
 	}
-	return nil, nil
+	return profiles, nil
 }
 
 // navigate loads a page with the headers Safari sends.
