@@ -173,13 +173,13 @@ func Diff(desired []Item, delivered []Delivered) Plan {
 		was, known := have[item.Key]
 		delete(have, item.Key)
 		_, release := item.Step.(DeviceConfigured)
-		tooEarly := release && was.State == CommandQueued && was.Attempts == 0 && len(plan.Send) > 0
+		tooEarly := release && was.State == CommandQueued && len(plan.Send) > 0
 		if known && !was.Removal && strings.TrimSuffix(was.Hash, held) == item.Hash && was.State != CommandCancelled && !tooEarly {
 			continue
 		}
 		cancel(was)
 		// A queued command may be handed out while this plan is made.
-		if strings.HasPrefix(item.Key, profileKey) && known && (was.State.Open() || was.mayHold()) {
+		if strings.HasPrefix(item.Key, profileKey) && (was.State.Open() || was.mayHold()) {
 			item.Hash += held
 		}
 		plan.Send = append(plan.Send, Planned{Item: item})
