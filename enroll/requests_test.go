@@ -218,7 +218,7 @@ func TestRequestsClosed(t *testing.T) {
 // TestRequestsClosedMeanwhile cancels the request after it was read.
 func TestRequestsClosedMeanwhile(t *testing.T) {
 	q, m, _, secret := invited(t)
-	q.RequestStore = cancelling{m}
+	q.RequestStore = moving{m, RequestCancelled}
 	_, err := q.Accept(t.Context(), secret, "")
 	wantError(t, err, KindGone, "request_cancelled")
 	if r := only(t, m); r.State != RequestCancelled || !r.AcceptedAt.IsZero() {
@@ -226,12 +226,26 @@ func TestRequestsClosedMeanwhile(t *testing.T) {
 	}
 }
 
-type cancelling struct{ *memory }
+// TestRequestsAcceptedMeanwhile accepts the request between the two steps of
+// Open.
+func TestRequestsAcceptedMeanwhile(t *testing.T) {
+	q, _, _, secret := invited(t)
+	q.RequestStore = moving{q.RequestStore.(*memory), RequestAccepted}
+	if inv, err := q.Open(t.Context(), secret); err != nil || inv.Request.State != RequestAccepted {
+		t.Errorf("opening makes an accepted request %s (%v)", inv.Request.State, err)
+	}
+}
 
-func (m cancelling) Invitation(ctx context.Context, hash [32]byte) (Invitation, error) {
+// moving takes a request to another state as soon as it was read.
+type moving struct {
+	*memory
+	to RequestState
+}
+
+func (m moving) Invitation(ctx context.Context, hash [32]byte) (Invitation, error) {
 	inv, err := m.memory.Invitation(ctx, hash)
 	r := inv.Request
-	r.State = RequestCancelled
+	r.State = m.to
 	m.requests[r.ID] = r
 	return inv, err
 }

@@ -55,8 +55,9 @@ func TestPolicyCheck(t *testing.T) {
 		{"an envelope", payload(func(p *Payload) { p.Type = "Configuration" }), "payload_forbidden"},
 		{"over-the-air enrollment", payload(func(p *Payload) { p.Type = "Profile Service" }), "payload_forbidden"},
 		{"UUID twice in another case", func(p *Policy) {
-			twin := p.Profiles[0].Payloads[0]
-			twin.UUID = strings.ToLower(twin.UUID)
+			first := &p.Profiles[0].Payloads[0]
+			twin := *first
+			first.UUID = strings.ToLower(first.UUID)
 			p.Profiles[0].Payloads = append(p.Profiles[0].Payloads, twin)
 		}, "payload_uuid_twice"},
 		{"content without a JSON form", payload(func(p *Payload) { p.Content["a"] = nil }), "payload_content"},
