@@ -30,11 +30,11 @@ var arrivals = []arrival{
 
 // refusal is a reason not to enroll, the same on every channel.
 type refusal struct {
-	code    enroll.Code
-	request int // 1: only with a request, -1: only without
-	platform,
-	recorded string // serial of the decision, where it is not the phone's
+	code     enroll.Code
+	request  int    // 1: only with a request, -1: only without
+	platform string // of the row; "ios" by default
 	unlisted bool
+	nameless bool // the device names no serial, so the decision has none
 	change   []func(*iphone.Config)
 	// spoil happens between download and installation.
 	spoil func(p *play, ph *phone, r request, profile []byte, again func() []byte) []byte
@@ -53,7 +53,7 @@ var refusals = []refusal{
 		p.admin(http.MethodPost, "/devices/"+ph.Serial()+"/block", object{"reason": "lost"}, nil)
 	})},
 	{code: enroll.DenyPlatform, platform: "android"},
-	{code: enroll.DenyEvidenceTooWeak, recorded: "-", change: []func(*iphone.Config){func(c *iphone.Config) {
+	{code: enroll.DenyEvidenceTooWeak, nameless: true, change: []func(*iphone.Config){func(c *iphone.Config) {
 		c.Tamper = func(step string, m plist.Dict) {
 			switch step {
 			case "OTA":
@@ -63,9 +63,7 @@ var refusals = []refusal{
 			}
 		}
 	}}},
-	{code: enroll.DenyTokenSerialMismatch, request: 1, spoil: func(p *play, ph *phone, _ request, _ []byte, again func() []byte) []byte {
-		return again() // of another row's request, see below
-	}},
+	{code: enroll.DenyTokenSerialMismatch, request: 1}, // made for another row, see refuses
 	{code: enroll.DenyTokenRevoked, request: 1, spoil: keep(func(p *play, _ *phone, r request) {
 		p.admin(http.MethodPost, "/requests/"+r.ID+"/cancel", nil, nil)
 	})},
@@ -146,8 +144,8 @@ func (p *play) refuses(serial string, why refusal, way arrival) {
 	p.check("403", refused.Status == http.StatusForbidden, refused)
 	p.check("nothing was issued", before == after, before, after)
 	recorded := serial
-	if why.recorded != "" {
-		recorded = "" // no serial: the newest decision of all
+	if why.nameless {
+		recorded = "" // the newest decision of all
 	}
 	d := p.decided(recorded, why.code)
 	p.check("channel and evidence are those of the way", d.Channel == way.channel && d.Evidence == string(way.evidence), d)

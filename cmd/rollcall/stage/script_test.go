@@ -475,6 +475,7 @@ func (p *play) phone(serial string, change ...func(*iphone.Config)) *phone {
 // Changes of a phone's configuration.
 func supervised(c *iphone.Config) { c.Supervised = true }
 func manual(c *iphone.Config)     { c.AutoConnect = false }
+func awaiting(c *iphone.Config)   { c.AwaitingConfiguration = true }
 func tamper(step string, change func(plist.Dict)) func(*iphone.Config) {
 	return func(c *iphone.Config) {
 		c.Tamper = func(s string, m plist.Dict) {
