@@ -85,6 +85,12 @@ func (s *Store) HandOut(ctx context.Context, enrollmentID string, now time.Time,
 	return next, nil
 }
 
+const handOutQuery = `UPDATE commands SET state = 'sent', not_now = FALSE, handed_at = ?, attempts = attempts + 1,
+		sent_at = CASE WHEN sent_at = 0 THEN CAST(? AS bigint) ELSE sent_at END
+	WHERE enrollment_id = ? AND seq = (SELECT o.seq FROM commands o WHERE o.enrollment_id = ? AND o.finished_at = 0 AND NOT o.deferred
+		AND NOT EXISTS (SELECT 1 FROM commands h WHERE h.enrollment_id = ? AND h.finished_at = 0 AND h.handed_at > 0) ORDER BY o.seq LIMIT 1)
+	RETURNING id, request_type, body`
+
 // handOut takes the first open command that is not deferred, unless one is
 // outstanding; nil when there is none.
 func (s *Store) handOut(ctx context.Context, tx *session, enrollmentID string, now time.Time) (*mdm.Command, error) {
@@ -93,11 +99,7 @@ func (s *Store) handOut(ctx context.Context, tx *session, enrollmentID string, n
 		RequestType string `json:"request_type"`
 		Body        []byte `json:"body"`
 	}
-	err := tx.get(ctx, &r, `UPDATE commands SET state = 'sent', not_now = FALSE, handed_at = ?, attempts = attempts + 1,
-			sent_at = CASE WHEN sent_at = 0 THEN CAST(? AS bigint) ELSE sent_at END
-		WHERE enrollment_id = ? AND seq = (SELECT o.seq FROM commands o WHERE o.enrollment_id = ? AND o.finished_at = 0 AND NOT o.deferred
-			AND NOT EXISTS (SELECT 1 FROM commands h WHERE h.enrollment_id = ? AND h.finished_at = 0 AND h.handed_at > 0) ORDER BY o.seq LIMIT 1)
-		RETURNING id, request_type, body`, micros(now), micros(now), enrollmentID, enrollmentID, enrollmentID)
+	err := tx.get(ctx, &r, handOutQuery, micros(now), micros(now), enrollmentID, enrollmentID, enrollmentID)
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, nil
 	}

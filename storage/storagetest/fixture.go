@@ -221,3 +221,17 @@ func (w *world) request(d enroll.Device, until int) enroll.Request {
 	w.ok(w.CreateRequests(w.ctx, []enroll.Request{r}))
 	return r
 }
+
+// Enroll takes a device through Authenticate and TokenUpdate.
+func Enroll(t testing.TB, s *storage.Store, serial, fingerprint string) mdm.Enrollment {
+	return newWorld(t, s).enroll(serial, fingerprint)
+}
+
+// History queues n commands of an enrollment and acknowledges them.
+func History(t testing.TB, s *storage.Store, enrollmentID string, n int) {
+	t.Helper()
+	w := newWorld(t, s)
+	for _, id := range w.queue(enrollmentID, n) {
+		w.acknowledge(enrollmentID, id, 4)
+	}
+}

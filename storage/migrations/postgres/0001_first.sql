@@ -198,7 +198,6 @@ CREATE TABLE commands (
 );
 CREATE UNIQUE INDEX commands_by_id ON commands (id);
 CREATE INDEX commands_open ON commands (enrollment_id, seq) WHERE finished_at = 0;
-CREATE INDEX commands_waiting ON commands (queued_at) WHERE finished_at = 0;
 
 CREATE TABLE delivered (
     enrollment_id TEXT COLLATE "C" NOT NULL,
