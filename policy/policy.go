@@ -56,6 +56,9 @@ func (p Policy) Check() error {
 	if strings.TrimSpace(p.Name) == "" || len(p.Name) > enroll.MaxName {
 		return bad("policy_name", "the policy needs a name of at most %d bytes", enroll.MaxName)
 	}
+	if err := checkTexts(p.Name, p.DeviceName); err != nil {
+		return bad("text", "%v", err)
+	}
 	if len(p.DeviceName) > enroll.MaxName {
 		return bad("device_name", "the device name is longer than %d bytes", enroll.MaxName)
 	}
@@ -97,8 +100,14 @@ func (f Profile) check(at string) error {
 	if n := len(f.Payloads); n == 0 || n > MaxPayloads {
 		return bad("payloads_count", "the profile has %d payloads; 1 to %d are possible", n, MaxPayloads)
 	}
+	if err := checkTexts(f.DisplayName); err != nil {
+		return bad("text", "%v", err)
+	}
 	uuids := map[string]bool{}
 	for i, p := range f.Payloads {
+		if err := checkTexts(p.Type, p.Identifier, p.UUID, p.DisplayName); err != nil {
+			return bad("text", "payloads[%d]: %v", i, err)
+		}
 		switch why, no := forbidden[p.Type]; {
 		case p.Type == "":
 			return bad("payload_type", "payloads[%d] has no type", i)

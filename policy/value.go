@@ -115,6 +115,15 @@ func checkText(s string) error {
 	return nil
 }
 
+func checkTexts(texts ...string) error {
+	for _, s := range texts {
+		if err := checkText(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // MarshalJSON implements json.Marshaler with keys in order, so that equal
 // dictionaries have equal bytes. What UnmarshalJSON would refuse is an error.
 func (d Dict) MarshalJSON() ([]byte, error) {
