@@ -251,7 +251,7 @@ func TestDelivererQueuedOnlyForCommands(t *testing.T) {
 }
 
 func TestDelivererFailedPlanStaysDue(t *testing.T) {
-	for _, key := range []string{"1", "commit"} {
+	for _, key := range []string{"1", "commit"} { // the one reads, the other writes
 		t.Run(key, func(t *testing.T) {
 			work(t, newMemory(enrolled("1", "ipad")), func(t *testing.T, b *bench) {
 				b.store.failWith(key, errors.New("disk on fire"))

@@ -232,3 +232,14 @@ func TestTimeToPolicy(t *testing.T) {
 		}
 	}
 }
+
+// TestHashOfContentWithoutJSON has a policy that was never checked: it must not
+// be taken for another.
+func TestHashOfContentWithoutJSON(t *testing.T) {
+	defer func() {
+		if recover() == nil {
+			t.Error("a policy without a JSON form has a hash")
+		}
+	}()
+	Desired(enroll.Device{}, []Policy{{ID: "P", Profiles: []Profile{{ID: "a", Payloads: []Payload{{Content: Dict{"a": nil}}}}}}}, false)
+}
