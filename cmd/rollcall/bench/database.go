@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net/url"
 	"path/filepath"
@@ -155,30 +156,53 @@ func (d *database) settle(ctx context.Context, table string) error {
 	return d.exec(ctx, "CHECKPOINT")
 }
 
-// history gives each current enrollment so many finished commands. Their
-// numbers in the queue are negative, before those that were really queued.
-func (d *database) history(ctx context.Context, each int) error {
-	if err := d.exec(ctx, `INSERT INTO commands (enrollment_id, seq, id, request_type, body, state, deferred, not_now, attempts, error, result, queued_at, sent_at, handed_at, finished_at)
-		SELECT e.id, n.i - 1000000000, substr(e.id, 1, 24) || `+d.hex(6, "n.i")+` || substr(e.id, 31), 'ProfileList', `+d.blob("'"+strings.Repeat("5a", 64)+"'")+`, 'acknowledged', FALSE, FALSE, 1, '', NULL,
-			1700000000000000 + n.i, 1700000000000001 + n.i, 0, 1700000000000002 + n.i
-		FROM (SELECT id FROM enrollments WHERE ended_at = 0 ORDER BY id) AS e CROSS JOIN `+d.numbers(each)); err != nil {
+// multiply copies rows of a table n times with some columns replaced by
+// expressions of n.i (from 1) and t, the row that is copied. It takes the
+// columns from the catalogue, so that it goes on working when there are more.
+func (d *database) multiply(ctx context.Context, table, where string, n int, replaced map[string]string) error {
+	found, err := d.sql.QueryContext(ctx, "SELECT * FROM "+table+" LIMIT 0")
+	if err != nil {
+		return fmt.Errorf("bench: %w", err)
+	}
+	names, err := found.Columns()
+	if err = errors.Join(err, found.Err(), found.Close()); err != nil {
 		return err
 	}
-	return d.settle(ctx, "commands")
+	values := make([]string, len(names))
+	for i, name := range names {
+		if values[i] = "t." + name; replaced[name] != "" {
+			values[i] = replaced[name]
+		}
+	}
+	err = d.exec(ctx, "INSERT INTO "+table+" ("+strings.Join(names, ", ")+") SELECT "+strings.Join(values, ", ")+
+		" FROM (SELECT * FROM "+table+" WHERE "+where+") AS t CROSS JOIN "+d.numbers(n))
+	if err != nil {
+		return err
+	}
+	return d.settle(ctx, table)
 }
 
-// roll fills an empty roll with devices whose serials rollSerial gives.
-func (d *database) roll(ctx context.Context, n int) error {
-	if err := d.exec(ctx, `INSERT INTO devices (id, serial, serial_raw, platform, ownership, name, name_key, user_id, state, facts, sources,
-			blocked_at, block_reason, enrollment_id, accepted_at, enrolled_at, last_seen_at, created_at, updated_at, version)
-		SELECT s.id, s.serial, s.serial, 'ios', 'corporate', '', '', '', 'pre_enrolled', '{}',
-			'{"ownership":"csv","platform":"csv","serial":"csv"}', 0, '', '', 0, 0, 0, 1700000000000000, 1700000000000000, 1
-		FROM (SELECT '01900000-0000-7000-8000-' || `+d.hex(12, "n.i")+` AS id, upper(`+d.hex(8, fmt.Sprintf("(n.i * %d) %% 4294967296", scatter))+`) AS serial
-			FROM `+d.numbers(n)+`) AS s`); err != nil {
-		return err
-	}
-	return d.settle(ctx, "devices")
+// history gives each enrollment that has answered a command so many more
+// finished ones. Their numbers in the queue are negative, before those that
+// were really queued.
+func (d *database) history(ctx context.Context, each int) error {
+	return d.multiply(ctx, "commands", "seq = 1 AND finished_at > 0", each, map[string]string{
+		"seq": "n.i - 1000000000", "id": "substr(t.id, 1, 24) || " + d.hex(6, "n.i") + " || substr(t.id, 31)",
+		"body": d.blob("'" + strings.Repeat("5a", 64) + "'"), "result": "NULL",
+	})
 }
+
+// roll makes of the one device on the roll so many, whose serials rollSerial
+// gives.
+func (d *database) roll(ctx context.Context, n int) error {
+	serial := "upper(" + d.hex(8, fmt.Sprintf("(n.i * %d) %% 4294967296", scatter)) + ")"
+	return d.multiply(ctx, "devices", "serial = '"+rollTemplate+"'", n, map[string]string{
+		"id": "'01900000-0000-7000-8000-' || " + d.hex(12, "n.i"), "serial": serial, "serial_raw": serial,
+	})
+}
+
+// rollTemplate is the serial of the device that the roll is made of.
+const rollTemplate = "TEMPLATE"
 
 // scatter spreads serials over the index; being odd, it maps 32-bit numbers
 // one to one.
@@ -186,21 +210,20 @@ const scatter = 2654435761
 
 func rollSerial(i int) string { return fmt.Sprintf("%08X", uint32(uint64(i)*scatter)) }
 
-// pushes makes enrollments that can be woken and nothing else. Their outbox
-// rows are not due yet.
-func (d *database) pushes(ctx context.Context, n int, topic string) error {
-	id := `'bench-' || ` + d.hex(8, "n.i")
-	if err := d.exec(ctx, `INSERT INTO enrollments (id, device_id, parent_id, udid, user_id, state, fingerprint, next_fingerprint, topic, token, push_magic, awaiting,
-			unlock_token, bootstrap_token, decision_id, request_id, command_seq, authenticated_at, enrolled_at, last_seen_at, push_inactive_at, ended_at)
-		SELECT `+id+`, `+id+`, '', `+id+`, '', 'active', `+id+`, '', '`+topic+`', `+d.blob(d.hex(64, "n.i"))+`, `+id+`, FALSE,
-			NULL, NULL, '', '', 0, 1, 1, 0, 0, 0 FROM `+d.numbers(n)); err != nil {
+// pushes makes of the current enrollment with a push token so many that can be
+// woken and nothing else. Their outbox rows are not due yet.
+func (d *database) pushes(ctx context.Context, n int, token []byte) error {
+	var of string
+	if err := d.sql.QueryRowContext(ctx, "SELECT id FROM enrollments WHERE ended_at = 0 AND token = "+d.blob(fmt.Sprintf("'%x'", token))).Scan(&of); err != nil {
+		return fmt.Errorf("bench: the enrollment to copy: %w", err)
+	}
+	id := "'bench-' || " + d.hex(8, "n.i")
+	if err := d.multiply(ctx, "enrollments", "id = '"+of+"'", n, map[string]string{
+		"id": id, "device_id": id, "udid": id, "fingerprint": id, "push_magic": id, "token": d.blob(d.hex(64, "n.i")), "unlock_token": "NULL",
+	}); err != nil {
 		return err
 	}
-	if err := d.exec(ctx, `INSERT INTO pushes (enrollment_id, generation, due_at, lease_until, attempts, pushed_at, reason)
-		SELECT `+id+`, 1, 0, 0, 0, 0, '' FROM `+d.numbers(n)); err != nil {
-		return err
-	}
-	return d.settle(ctx, "pushes")
+	return d.multiply(ctx, "pushes", "enrollment_id = '"+of+"' AND due_at = 0", n, map[string]string{"enrollment_id": id})
 }
 
 // duePushes makes all of them due at once.

@@ -13,8 +13,10 @@ import (
 	"rollcall/sim/plist"
 )
 
-// enrollers is how many phones enroll at a time.
-const enrollers = 8
+const (
+	enrollers   = 8             // phones that enroll at a time
+	profilePath = "/enroll/ota" // where the enrollment page leads to
+)
 
 // enrollments measures how fast phones enroll. Those of the first run stay for
 // what comes after.
@@ -38,7 +40,7 @@ func (s *site) enrollments(ctx context.Context) error {
 	})
 }
 
-// enroll lets phones come in through the enrollment page, over the air.
+// enroll lets phones come in over the air.
 func (s *site) enroll(ctx context.Context, f *fleet.Fleet) (l load, c cost, err error) {
 	c, err = s.timed(func() (int, error) {
 		var mu sync.Mutex
@@ -46,7 +48,7 @@ func (s *site) enroll(ctx context.Context, f *fleet.Fleet) (l load, c cost, err 
 		start := time.Now()
 		err := f.Each(ctx, enrollers, func(ctx context.Context, _ int, p *iphone.Phone) error {
 			began := time.Now()
-			if err := p.OpenLink(ctx, s.URL()+"/enroll", iphone.Choice{}); err != nil {
+			if err := p.OpenLink(ctx, s.URL()+profilePath, iphone.Choice{}); err != nil {
 				return err
 			}
 			mu.Lock()
@@ -98,7 +100,7 @@ func (s *site) firstCheckIn(ctx context.Context) (took time.Duration, c cost, er
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	var authenticated time.Time
-	f, err := s.newFleet(ctx, 1, func(_ int, config *iphone.Config) {
+	f, err := s.newFleet(ctx, 1, func(config *iphone.Config) {
 		config.AutoConnect = true
 		config.Tamper = func(step string, _ plist.Dict) {
 			if step == "Authenticate" {
@@ -115,7 +117,7 @@ func (s *site) firstCheckIn(ctx context.Context) (took time.Duration, c cost, er
 		return 0, c, err
 	}
 	c, err = s.timed(func() (int, error) {
-		if err := phone.OpenLink(ctx, s.URL()+"/enroll", iphone.Choice{}); err != nil {
+		if err := phone.OpenLink(ctx, s.URL()+profilePath, iphone.Choice{}); err != nil {
 			return 0, err
 		}
 		return 1, s.until(ctx, "the policy of a phone", func() (bool, error) {

@@ -18,7 +18,7 @@ func (s *site) pushes(ctx context.Context) error {
 	for i := 1; i <= s.scale.Pushes; i++ {
 		s.Push.Register(pushToken(i), pushMagic(i), topic, func() { first.CompareAndSwap(0, time.Now().UnixNano()) })
 	}
-	if err := s.db.pushes(ctx, s.scale.Pushes, topic); err != nil {
+	if err := s.db.pushes(ctx, s.scale.Pushes, s.phones[0].Token()); err != nil {
 		return err
 	}
 	return s.runs(partPush, func() (map[figure]float64, cost, error) {

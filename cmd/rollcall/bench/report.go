@@ -209,7 +209,7 @@ func (r *report) method(b *strings.Builder) {
 - **Idle**: %d phones' messages, signed beforehand, round robin over 16 keep-alive HTTP/1.1 connections, %s after %s of warming up. The server verifies
   each signature and certificate. "Past commands" are finished ones in the queue of each phone.
 - **Acknowledge**: %d commands queued for each phone; the results are signed beforehand, and each brings the next command.
-- **Enrollment**: a phone opens the enrollment page, posts attributes signed by its device identity, gets an identity by SCEP, posts again, installs the
+- **Enrollment**: a phone downloads the profile, posts attributes signed by its device identity, gets an identity by SCEP, posts again, installs the
   profile with a second SCEP identity, and checks in (Authenticate, TokenUpdate). Its CPU time is part of the figure; its RSA keys come from a pool of %d,
   because making keys is the phone's time. Pre-enrolled Devices Only is enforced.
 - **Gate**: enroll.Gate.Decide with the commit that records the decision, for random devices of the roll and every fifth time a stranger; no HTTP.

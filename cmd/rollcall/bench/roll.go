@@ -48,7 +48,7 @@ func (b *bench) gate(ctx context.Context) error {
 		return err
 	}
 	defer db.drop(b.engine, gateFile)
-	o := app.Options{DataDir: filepath.Join(b.dir, "gate"), Database: db.dsn, TLS: app.TLSOwn, MaxConns: 16}
+	o := app.Options{DataDir: filepath.Join(b.dir, "gate"), Database: db.dsn, TLS: app.TLSOwn, MaxConns: 16, LogLevel: "error"}
 	if err := o.Check(); err != nil {
 		return err
 	}
@@ -58,6 +58,10 @@ func (b *bench) gate(ctx context.Context) error {
 	}
 	defer store.Close()
 	if err := store.PutSettings(ctx, enroll.Settings{PreEnrolledDevicesOnly: enroll.ModeEnforce, UpdatedAt: time.Now().UTC()}); err != nil {
+		return err
+	}
+	platform, ownership := enroll.PlatformIOS, enroll.OwnershipCorporate
+	if _, _, _, err := enroll.NewRoll(store, time.Now).Put(ctx, rollTemplate, enroll.DeviceInput{Platform: &platform, Ownership: &ownership}); err != nil {
 		return err
 	}
 	if err := db.roll(ctx, b.scale.Roll); err != nil {

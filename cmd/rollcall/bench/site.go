@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -95,11 +96,22 @@ func rollFile(serials []string) []byte {
 }
 
 // newFleet makes phones that are on the roll and do not answer pushes.
-func (s *site) newFleet(ctx context.Context, n int, change func(i int, c *iphone.Config)) (*fleet.Fleet, error) {
+func (s *site) newFleet(ctx context.Context, n int, change func(*iphone.Config)) (*fleet.Fleet, error) {
 	s.fleets++
+	var failed error
 	f, err := fleet.New(fleet.Config{N: n, PKI: s.Apple, Keys: s.keys, SerialPrefix: fmt.Sprintf("B%02d", s.fleets),
-		Base: iphone.Config{Roots: s.Roots, Push: s.Push, RetryDelay: 50 * time.Millisecond}, Customize: change})
-	if err != nil {
+		Base: iphone.Config{Roots: s.Roots, Push: s.Push, RetryDelay: 50 * time.Millisecond},
+		Customize: func(i int, c *iphone.Config) {
+			// Phones of different fleets are different devices.
+			c.UDID = fmt.Sprintf("%08X-%016X", s.fleets, i)
+			var err error
+			c.Identity, err = s.Apple.IssueDeviceKey(c.UDID, c.Serial, c.Identity.Key)
+			failed = errors.Join(failed, err)
+			if change != nil {
+				change(c)
+			}
+		}})
+	if err := errors.Join(err, failed); err != nil {
 		return nil, err
 	}
 	return f, s.onRoll(ctx, f.Serials())
