@@ -146,6 +146,12 @@ func (s *Store) Commit(ctx context.Context, due policy.Due, enrollmentID string,
 		if err != nil {
 			return err
 		}
+		if stale, err := handedOutMeanwhile(ctx, tx, e.ID, cancel, forget); err != nil {
+			return err
+		} else if stale {
+			_, err := tx.exec(ctx, `UPDATE deliveries SET lease_until = 0 WHERE device_id = ?`, due.DeviceID)
+			return err
+		}
 		if _, err := tx.exec(ctx, `UPDATE deliveries SET planned = ?, lease_until = 0, due_at = CASE WHEN generation = ? THEN 0 ELSE due_at END
 			WHERE device_id = ?`, due.Generation, due.Generation, due.DeviceID); err != nil {
 			return err
@@ -183,6 +189,18 @@ func (s *Store) Commit(ctx context.Context, due policy.Due, enrollmentID string,
 		}
 		return nil
 	})
+}
+
+// handedOutMeanwhile says whether a plan would forget an item whose command
+// left for the device after the plan was made: forgotten, it could never be
+// taken off the device again.
+func handedOutMeanwhile(ctx context.Context, tx *session, enrollmentID string, cancel, forget []string) (stale bool, err error) {
+	if len(cancel) == 0 || len(forget) == 0 {
+		return false, nil
+	}
+	err = tx.get(ctx, &stale, `SELECT EXISTS (SELECT 1 FROM delivered i JOIN commands c ON c.id = i.command_id
+		WHERE i.enrollment_id = ? AND `+tx.in("i.item_key")+` AND `+tx.in("c.id")+` AND c.attempts > 0)`, enrollmentID, tx.list(forget), tx.list(cancel))
+	return stale, err
 }
 
 // Receipt implements policy.DeliveryStore. It is complete when nothing is open

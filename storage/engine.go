@@ -131,14 +131,18 @@ var mapper = reflectx.NewMapperFunc("json", strings.ToLower)
 // finds the winner's row.
 var errAgain = errors.New("storage: lost a race for a key")
 
-const maxAttempts = 10
+// A transaction is given up after so many runs, or when it has waited so long.
+const (
+	maxAttempts = 10
+	maxWait     = 10 * time.Second
+)
 
 // again runs a transaction until it does not fail for a passing reason.
 func again(ctx context.Context, log *slog.Logger, passing func(error) bool, fn func() error) error {
-	pause := 2 * time.Millisecond
+	pause, start := 2*time.Millisecond, time.Now()
 	for attempt := 1; ; attempt++ {
 		err := fn()
-		if err == nil || attempt == maxAttempts || !(errors.Is(err, errAgain) || passing(err)) {
+		if err == nil || attempt == maxAttempts || time.Since(start) > maxWait || !(errors.Is(err, errAgain) || passing(err)) {
 			return err
 		}
 		log.DebugContext(ctx, "transaction runs again", "attempt", attempt, "error", err)
@@ -154,7 +158,11 @@ func again(ctx context.Context, log *slog.Logger, passing func(error) bool, fn f
 // lost says that the connection is gone or none can be had.
 func lost(err error) bool {
 	var network net.Error
-	return errors.Is(err, driver.ErrBadConn) || errors.Is(err, sql.ErrConnDone) || errors.Is(err, io.EOF) ||
+	if err == nil {
+		return false
+	}
+	return errors.Is(err, driver.ErrBadConn) || err.Error() == "sql: database is closed" || // which has no exported value
+		errors.Is(err, sql.ErrConnDone) || errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, errClosed) || errors.Is(err, net.ErrClosed) ||
 		errors.As(err, &network) && !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, context.Canceled)
 }

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,7 +33,7 @@ func openPostgres(ctx context.Context, dsn string, maxConns int, log *slog.Logge
 	if maxConns == 0 {
 		maxConns = 16
 	}
-	db := sqlx.NewDb(openDB(connector), "postgres")
+	db := sqlx.NewDb(sql.OpenDB(connector), "postgres")
 	db.Mapper = mapper
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns) // else database/sql keeps 2 and opens the others anew each time
@@ -77,7 +78,10 @@ func (e *postgresEngine) name() string { return "postgres" }
 
 func (e *postgresEngine) close() error {
 	e.cache.close()
-	return e.db.Close()
+	if err := e.db.Close(); !lost(err) { // connections that are gone need no closing
+		return err
+	}
+	return nil
 }
 
 func (e *postgresEngine) pool() *session { return &session{engine: e, stmt: e.cache.get} }

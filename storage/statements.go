@@ -3,13 +3,10 @@ package storage
 import (
 	"context"
 	"database/sql"
-	"database/sql/driver"
 	"sync"
 
 	"github.com/jmoiron/sqlx"
 )
-
-func openDB(c driver.Connector) *sql.DB { return sql.OpenDB(c) }
 
 // cache holds prepared statements by query text. database/sql prepares each
 // again on every connection it comes to, once.

@@ -183,7 +183,7 @@ func testDelivery(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.policy("p", "two")
 			due = w.claim(1)[0]
 			three := command("profile:b", "h3")
-			w.ok(w.Commit(w.ctx, due, e.ID, []policy.Command{three}, []string{two.ID, one.ID}, []string{"profile:a"}, at(20)))
+			w.ok(w.Commit(w.ctx, due, e.ID, []policy.Command{three}, []string{two.ID}, []string{"profile:a"}, at(20)))
 			for id, want := range map[string]policy.CommandState{one.ID: policy.CommandAcknowledged, two.ID: policy.CommandCancelled, three.ID: policy.CommandQueued} {
 				if c, err := w.CommandRecord(w.ctx, id); err != nil || c.State != want {
 					w.Errorf("command %+v, %v, want %s", c, err, want)
@@ -208,6 +208,25 @@ func testDelivery(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.kind(err, enroll.KindNotFound)
 			_, err = w.Situation(w.ctx, "nobody")
 			w.kind(err, enroll.KindNotFound)
+		},
+		"a command handed out meanwhile keeps its item": func(w *world) {
+			e := w.enroll("AAA", fingerprint(1))
+			one := command("profile:a", "h1")
+			w.ok(w.Commit(w.ctx, w.claim(1)[0], e.ID, []policy.Command{one}, nil, nil, at(10)))
+			w.policy("p", "one")
+			w.bind("p", policy.Target{Serial: "AAA"})
+			due := w.claim(1)[0]
+			if c, err := w.HandOut(w.ctx, e.ID, at(11), time.Minute); err != nil || c == nil {
+				w.Fatalf("handed out %+v, %v", c, err)
+			}
+			w.ok(w.Commit(w.ctx, due, e.ID, nil, []string{one.ID}, []string{"profile:a"}, at(12)))
+			if c, err := w.CommandRecord(w.ctx, one.ID); err != nil || c.State != policy.CommandSent {
+				w.Errorf("command %+v, %v, want it still sent", c, err)
+			}
+			if sit, err := w.Situation(w.ctx, e.DeviceID); err != nil || len(sit.Delivered) != 1 {
+				w.Errorf("delivered %+v, %v", sit.Delivered, err)
+			}
+			w.claim(1)
 		},
 		"a change meanwhile leaves the device due": func(w *world) {
 			e := w.enroll("AAA", fingerprint(1))

@@ -18,6 +18,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"gate", testGate},
 		{"enrollments", testEnrollments},
 		{"queue", testQueue},
+		{"queue model", testModel},
 		{"policies", testPolicies},
 		{"delivery", testDelivery},
 		{"pushes", testPushes},
