@@ -60,6 +60,7 @@ const (
 	mutexImports
 	// mutexTokens keeps the last admin token.
 	mutexTokens
+	mutexMigrations
 )
 
 // session runs statements on a pool or in a transaction.

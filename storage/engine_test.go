@@ -283,7 +283,7 @@ func TestSQLiteLockedByAnother(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rollcall.db")
 	openTest(t, "sqlite:"+path)
 	other := &sqliteEngine{path: path}
-	db, err := other.open("busy_timeout(1)")
+	db, err := other.open(time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
 	"fmt"
@@ -48,11 +49,7 @@ func (e *postgresEngine) migrate(ctx context.Context) error {
 	if version < 140000 {
 		return fmt.Errorf("PostgreSQL 14 or later is needed, this is %d", version/10000)
 	}
-	locker, err := lock.NewPostgresSessionLocker(lock.WithLockTimeout(1, 300))
-	if err != nil {
-		return err
-	}
-	p, err := provider(goose.DialectPostgres, "postgres", e.db, e.log, goose.WithSessionLocker(locker))
+	p, err := provider(goose.DialectPostgres, "postgres", e.db, e.log, goose.WithSessionLocker(migrationLock{}))
 	if err != nil {
 		return err
 	}
@@ -68,6 +65,22 @@ func (e *postgresEngine) migrate(ctx context.Context) error {
 	return up(ctx, p, e.log)
 }
 
+// migrationLock is a lock.SessionLocker that is handed over at once; goose's
+// own asks again every second.
+type migrationLock struct{}
+
+var _ lock.SessionLocker = migrationLock{}
+
+func (migrationLock) SessionLock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, `SELECT pg_advisory_lock($1)`, int64(mutexMigrations))
+	return err
+}
+
+func (migrationLock) SessionUnlock(ctx context.Context, conn *sql.Conn) error {
+	_, err := conn.ExecContext(ctx, `SELECT pg_advisory_unlock($1)`, int64(mutexMigrations))
+	return err
+}
+
 // migrate holds the whole file while it migrates: a connection in exclusive
 // locking mode keeps its lock until it is closed, which the end of the process
 // does too.
@@ -78,7 +91,7 @@ func (e *sqliteEngine) migrate(ctx context.Context) error {
 			return err
 		}
 		err = e.migrateAlone(ctx)
-		if err == nil || !busySQLite(err) || attempt == 30 {
+		if err == nil || !busySQLite(err) || attempt == 100 {
 			return err
 		}
 		select {
@@ -90,7 +103,7 @@ func (e *sqliteEngine) migrate(ctx context.Context) error {
 }
 
 func (e *sqliteEngine) pending(ctx context.Context) (bool, error) {
-	db, err := e.open("")
+	db, err := e.open(busyTimeout)
 	if err != nil {
 		return false, err
 	}
@@ -107,7 +120,7 @@ func (e *sqliteEngine) pending(ctx context.Context) (bool, error) {
 }
 
 func (e *sqliteEngine) migrateAlone(ctx context.Context) (err error) {
-	db, err := e.open("locking_mode(EXCLUSIVE)")
+	db, err := e.open(100*time.Millisecond, "locking_mode(EXCLUSIVE)")
 	if err != nil {
 		return err
 	}

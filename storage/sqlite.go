@@ -29,6 +29,8 @@ const (
 	groupTime = 25 * time.Millisecond
 )
 
+const busyTimeout = 5 * time.Second
+
 // sqliteEngine has a pool of readers and one connection that writes.
 type sqliteEngine struct {
 	path    string
@@ -81,7 +83,7 @@ func openSQLite(ctx context.Context, path string, maxConns int, log *slog.Logger
 	if err := e.migrate(ctx); err != nil {
 		return nil, err
 	}
-	if e.readers, err = e.open("query_only(1)"); err != nil {
+	if e.readers, err = e.open(busyTimeout, "query_only(1)"); err != nil {
 		return nil, err
 	}
 	if maxConns == 0 {
@@ -89,7 +91,7 @@ func openSQLite(ctx context.Context, path string, maxConns int, log *slog.Logger
 	}
 	e.readers.SetMaxOpenConns(maxConns)
 	e.readers.SetMaxIdleConns(maxConns)
-	if e.writers, err = e.open(""); err != nil {
+	if e.writers, err = e.open(busyTimeout); err != nil {
 		return nil, err
 	}
 	e.writers.SetMaxOpenConns(1)
@@ -104,13 +106,11 @@ func openSQLite(ctx context.Context, path string, maxConns int, log *slog.Logger
 }
 
 // open makes a pool whose connections all have the pragmas, which belong to a
-// connection and not to the file.
-func (e *sqliteEngine) open(extra string) (*sqlx.DB, error) {
-	q := url.Values{"_txlock": {"immediate"}, "_pragma": {"busy_timeout(5000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
-		"trusted_schema(0)", "cache_size(-16000)", "journal_size_limit(67108864)"}}
-	if extra != "" {
-		q.Add("_pragma", extra)
-	}
+// connection and not to the file. A lock that another process holds is waited
+// for as long as busy.
+func (e *sqliteEngine) open(busy time.Duration, extra ...string) (*sqlx.DB, error) {
+	q := url.Values{"_txlock": {"immediate"}, "_pragma": append(extra, fmt.Sprintf("busy_timeout(%d)", busy.Milliseconds()), "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)",
+		"trusted_schema(0)", "cache_size(-16000)", "journal_size_limit(67108864)")}
 	path := (&url.URL{Path: e.path}).EscapedPath()
 	db, err := sqlx.Open("sqlite", "file:"+path+"?"+q.Encode())
 	if err != nil {
