@@ -182,12 +182,13 @@ func (d *database) multiply(ctx context.Context, table, where string, n int, rep
 	return d.settle(ctx, table)
 }
 
-// history gives each enrollment that has answered a command so many more
-// finished ones. Their numbers in the queue are negative, before those that
+// history gives each enrollment of the devices with such UDIDs so many more
+// finished commands. Their numbers in the queue are negative, before those that
 // were really queued.
-func (d *database) history(ctx context.Context, each int) error {
-	return d.multiply(ctx, "commands", "seq = 1 AND finished_at > 0", each, map[string]string{
-		"seq": "n.i - 1000000000", "id": "substr(t.id, 1, 24) || " + d.hex(6, "n.i") + " || substr(t.id, 31)",
+func (d *database) history(ctx context.Context, udidPrefix string, each int) error {
+	of := "seq = 1 AND finished_at > 0 AND enrollment_id IN (SELECT id FROM enrollments WHERE udid LIKE '" + udidPrefix + "%')"
+	return d.multiply(ctx, "commands", of, each, map[string]string{
+		"seq": "n.i - 1000000000", "id": "t.enrollment_id || '-' || " + d.hex(8, "n.i"),
 		"body": d.blob("'" + strings.Repeat("5a", 64) + "'"), "result": "NULL",
 	})
 }

@@ -73,7 +73,7 @@ func (s *site) idles(ctx context.Context) error {
 	for f, v := range without {
 		s.result.Figures[f] = v
 	}
-	if err := s.db.history(ctx, s.scale.Past); err != nil {
+	if err := s.db.history(ctx, udidPrefix(1), s.scale.Past); err != nil {
 		return err
 	}
 	return s.runs(partIdle, func() (map[figure]float64, cost, error) {

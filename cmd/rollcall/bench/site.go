@@ -103,7 +103,7 @@ func (s *site) newFleet(ctx context.Context, n int, change func(*iphone.Config))
 		Base: iphone.Config{Roots: s.Roots, Push: s.Push, RetryDelay: 50 * time.Millisecond},
 		Customize: func(i int, c *iphone.Config) {
 			// Phones of different fleets are different devices.
-			c.UDID = fmt.Sprintf("%08X-%016X", s.fleets, i)
+			c.UDID = udidPrefix(s.fleets) + fmt.Sprintf("%016X", i)
 			var err error
 			c.Identity, err = s.Apple.IssueDeviceKey(c.UDID, c.Serial, c.Identity.Key)
 			failed = errors.Join(failed, err)
@@ -116,6 +116,10 @@ func (s *site) newFleet(ctx context.Context, n int, change func(*iphone.Config))
 	}
 	return f, s.onRoll(ctx, f.Serials())
 }
+
+// udidPrefix is how the UDIDs of a fleet's phones begin, as those of real ones
+// begin with the model.
+func udidPrefix(fleet int) string { return fmt.Sprintf("%08X-", fleet) }
 
 // until waits for a condition that the database shows.
 func (s *site) until(ctx context.Context, what string, condition func() (bool, error)) error {
