@@ -1,5 +1,263 @@
 package stage
 
+import (
+	"bufio"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"rollcall/cmd/rollcall/app"
+	"rollcall/sim/iphone"
+	"rollcall/sim/plist"
+)
+
+// childVariable makes this test binary a server instead: its value is the
+// configuration. The server is a process of its own, so that it can be killed.
 const childVariable = "ROLLCALL_STAGE_CHILD"
 
-func child() {}
+// childOptions are those of app.Options that have a form as text.
+type childOptions struct {
+	Listen, MetricsListen, Organization, DataDir, Database, TLS, LogLevel, APNSHost, APNSRoots string
+	MaxConns                                                                                   int
+	DeviceCAs                                                                                  []string
+}
+
+// announcement is the first line of a child's output.
+type announcement struct{ URL, Addr, Token, CA string }
+
+func child() {
+	var c childOptions
+	err := json.Unmarshal([]byte(os.Getenv(childVariable)), &c)
+	if err == nil {
+		err = serveChild(c)
+	}
+	fmt.Fprintln(os.Stderr, "child:", err)
+	os.Exit(1)
+}
+
+func serveChild(c childOptions) error {
+	a, err := app.New(context.Background(), app.Options{Listen: c.Listen, MetricsListen: c.MetricsListen, Organization: c.Organization, DataDir: c.DataDir,
+		Database: c.Database, TLS: c.TLS, LogLevel: c.LogLevel, APNSHost: c.APNSHost, APNSRoots: c.APNSRoots, MaxConns: c.MaxConns, DeviceCAs: c.DeviceCAs})
+	if err != nil {
+		return err
+	}
+	go func() {
+		io.Copy(io.Discard, os.Stdin)
+		os.Exit(2) // the test is gone
+	}()
+	line, err := json.Marshal(announcement{a.URL(), a.Addr().String(), a.FirstToken(), string(pemOf(a.Authority().Certificate()))})
+	if err != nil {
+		return err
+	}
+	fmt.Println(string(line))
+	return a.Run(context.Background())
+}
+
+// mortal is a play whose server can be killed.
+type mortal struct {
+	*play
+	process *exec.Cmd
+	stdin   io.Closer
+}
+
+func startMortal(t *testing.T, dsn string) *mortal {
+	t.Helper()
+	p := newPlay(t, dsn)
+	p.Stage = &Stage{stop: func() {}}
+	t.Cleanup(p.Stop)
+	p.must(p.prepare(p.options()))
+	m := &mortal{play: p}
+	m.spawn()
+	t.Cleanup(func() { m.kill() })
+	p.must(p.installPushCertificate(p.ctx))
+	return m
+}
+
+// spawn starts the server, with the address it had before.
+func (m *mortal) spawn() {
+	m.t.Helper()
+	o := m.opts
+	config, err := json.Marshal(childOptions{o.Listen, o.MetricsListen, o.Organization, o.DataDir, o.Database, o.TLS, o.LogLevel, o.APNSHost, o.APNSRoots, o.MaxConns, o.DeviceCAs})
+	m.must(err)
+	cmd := exec.CommandContext(m.ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), childVariable+"="+string(config))
+	cmd.Stderr = m.log
+	stdin, err := cmd.StdinPipe()
+	m.must(err)
+	stdout, err := cmd.StdoutPipe()
+	m.must(err)
+	m.must(cmd.Start())
+	m.process, m.stdin = cmd, stdin
+	line, err := bufio.NewReader(stdout).ReadBytes('\n')
+	if err != nil {
+		m.t.Fatalf("the server did not start: %v", err)
+	}
+	var a announcement
+	m.must(json.Unmarshal(line, &a))
+	block, _ := pem.Decode([]byte(a.CA))
+	cert, err := x509.ParseCertificate(block.Bytes)
+	m.must(err)
+	if m.client == nil { // the first one; CA and address stay
+		m.url, m.Token, m.opts.Listen = a.URL, a.Token, a.Addr
+		m.Roots = x509.NewCertPool()
+		m.Roots.AddCert(cert)
+		m.client = NewClient(m.Roots)
+		m.stop = m.client.CloseIdleConnections
+	}
+}
+
+// kill ends the server as kill -9 does.
+func (m *mortal) kill() {
+	if m.process != nil {
+		m.process.Process.Kill()
+		m.process.Wait()
+		m.stdin.Close()
+		m.process = nil
+	}
+}
+
+// TestKilledDuringDelivery kills the server at every stage of an enrollment.
+// Phone and server complete it by themselves.
+func TestKilledDuringDelivery(t *testing.T) {
+	onEngines(t, func(t *testing.T, dsn string) {
+		m := startMortal(t, dsn)
+		const serial = "KILLED000001"
+		m.roll(serial)
+		m.policy("Basics", wifi("a"), wifi("b"), wifi("c"), passcode(6))
+		m.bind("Basics", object{"serial": serial})
+
+		// Between Authenticate and TokenUpdate: the installation fails, and the
+		// person tries again.
+		var first atomic.Bool
+		killed := make(chan string)
+		ph := m.phone(serial, tamper("TokenUpdate", func(plist.Dict) {
+			if first.CompareAndSwap(false, true) {
+				m.kill()
+			}
+		}))
+		if err := ph.OpenLink(m.ctx, m.url+"/enroll", iphone.Choice{}); err == nil || ph.Enrolled() {
+			t.Fatalf("enrolled with a dead server: %v", err)
+		}
+		m.spawn()
+		m.check("half of an enrollment is not an enrollment", m.device(serial).State == "enrolling", m.device(serial))
+
+		// With a command in hand, before its result is out.
+		for _, point := range []struct {
+			request string
+			n       int
+		}{{"DeviceInformation", 1}, {"InstallProfile", 1}, {"InstallProfile", 3}} {
+			seen := 0
+			ph.OnCommand(point.request, nil)
+			react := func(n int) iphone.Reaction {
+				if seen++; n == point.n {
+					m.kill()
+					killed <- point.request
+				}
+				return iphone.Execute
+			}
+			ph.OnCommand(point.request, react)
+			if !ph.Enrolled() {
+				go func() {
+					if err := ph.OpenLink(m.ctx, m.url+"/enroll", iphone.Choice{}); err != nil {
+						t.Error(err)
+					}
+				}()
+			}
+			select {
+			case <-killed:
+			case <-time.After(patience):
+				t.Fatalf("%s did not come", point.request)
+			}
+			m.spawn()
+		}
+		m.acknowledged(serial)
+		m.check("the policy is there", hasAll("a", "b", "c", "passcode")(ph.Phone), ph.InstalledProfiles())
+		m.check("every command was carried out once", len(ph.CommandsSeen()) == 6, ph.CommandsSeen())
+		m.check("there is one enrollment", m.rows("enrollments", "ended_at = 0") == 1)
+	})
+}
+
+// TestKilledDuringImport kills the server while it takes in a file, sooner and
+// later. The roll has all of it or nothing.
+func TestKilledDuringImport(t *testing.T) {
+	onEngines(t, func(t *testing.T, dsn string) {
+		const rows = 4000
+		m := startMortal(t, dsn)
+		file := func(prefix string) string {
+			var b strings.Builder
+			b.WriteString("name,email,mobile,ownership,devicename,SerialNumber,platform\n")
+			for i := range rows {
+				fmt.Fprintf(&b, "User %d,user%d@example.com,,corporate,,%s%06d,ios\n", i, i, prefix, i)
+			}
+			return b.String()
+		}
+		upload := func(body io.Reader) error {
+			req, err := http.NewRequestWithContext(m.ctx, http.MethodPost, m.url+"/api/v1/imports?domain=local", body)
+			m.must(err)
+			req.Header.Set("Content-Type", "text/csv")
+			req.Header.Set("Authorization", "Bearer "+m.Token)
+			res, err := m.client.Do(req)
+			if err != nil {
+				return err
+			}
+			defer res.Body.Close()
+			if res.StatusCode != http.StatusCreated {
+				return fmt.Errorf("status %d", res.StatusCode)
+			}
+			return nil
+		}
+		onRoll := func(prefix string) int { return m.rows("devices", "serial LIKE $1", prefix+"%") }
+
+		interrupted := 0
+		for round := range 6 {
+			prefix := fmt.Sprintf("ROUND%d", round)
+			done := make(chan error, 1)
+			sent := make(chan struct{})
+			go func() { done <- upload(&announcedReader{strings.NewReader(file(prefix)), sent}) }()
+			<-sent
+			// The moments are spread over what the server does then; there is
+			// nothing to wait for that would tell them apart.
+			timer := time.NewTimer(time.Duration(round*round) * 8 * time.Millisecond)
+			select {
+			case <-timer.C:
+			case err := <-done:
+				done <- err
+			}
+			m.kill()
+			if err := <-done; err != nil {
+				interrupted++
+			}
+			m.spawn()
+			n, imports := onRoll(prefix), m.rows("imports", "")
+			m.check(prefix+" is on the roll whole or not at all", n == 0 || n == rows, n)
+			m.check("and in the list of imports likewise", imports == m.rows("devices", "")/rows, imports)
+		}
+		m.check("some were interrupted", interrupted > 0)
+		m.must(upload(strings.NewReader(file("LAST"))))
+		m.check("and the server imports as before", onRoll("LAST") == rows, onRoll("LAST"))
+	})
+}
+
+// announcedReader says when it has been read to its end.
+type announcedReader struct {
+	io.Reader
+	sent chan struct{}
+}
+
+func (r *announcedReader) Read(b []byte) (int, error) {
+	n, err := r.Reader.Read(b)
+	if err == io.EOF {
+		close(r.sent)
+	}
+	return n, err
+}
