@@ -39,12 +39,13 @@ type engine interface {
 	// named r. fields are "name type" pairs with the types text, bigint and
 	// boolean.
 	records(fields string) string
-	// mutex lets one transaction at a time pass until its end; shared lets all
-	// pass that are shared too.
-	mutex(ctx context.Context, tx *session, m mutex, shared bool) error
-	// lazy makes the commit of this transaction not wait for the disk, where
-	// the engine can do that for one transaction.
-	lazy(ctx context.Context, tx *session) error
+	// The following are commands for session.do, empty where the engine needs
+	// none. mutex lets one transaction at a time pass until its end; shared
+	// lets all pass that are shared too. bulk prepares a transaction for making
+	// tables grow by much. lazy makes its commit not wait for the disk.
+	mutex(m mutex, shared bool) string
+	bulk() string
+	lazy() string
 }
 
 // mutex names what no row stands for.
@@ -98,6 +99,15 @@ func (q *session) exec(ctx context.Context, query string, args ...any) (int64, e
 		return 0, err
 	}
 	return res.RowsAffected()
+}
+
+// do runs a command of the engine.
+func (q *session) do(ctx context.Context, command string) error {
+	if command == "" {
+		return nil
+	}
+	_, err := q.exec(ctx, command)
+	return err
 }
 
 // tidy cleans text among arguments, which are plain strings or named ones.

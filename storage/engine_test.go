@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -282,7 +283,7 @@ func TestServerGoesAway(t *testing.T) {
 func TestSQLiteLockedByAnother(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rollcall.db")
 	openTest(t, "sqlite:"+path)
-	other := &sqliteEngine{path: path}
+	other := &sqliteEngine{path: path, log: slog.New(slog.DiscardHandler)}
 	db, err := other.open(time.Millisecond)
 	if err != nil {
 		t.Fatal(err)

@@ -349,7 +349,7 @@ func (s *Store) savePushData(ctx context.Context, tx *session, channel enrollmen
 
 // activate completes an enrollment.
 func activate(ctx context.Context, tx *session, device deviceRow, e enrollmentRow, at time.Time) error {
-	if err := tx.mutex(ctx, tx, mutexPolicies, true); err != nil {
+	if err := tx.do(ctx, tx.mutex(mutexPolicies, true)); err != nil {
 		return err
 	}
 	if _, err := tx.exec(ctx, `UPDATE enrollments SET state = 'active', enrolled_at = ? WHERE id = ?`, micros(at), e.ID); err != nil {
@@ -430,7 +430,7 @@ func (s *Store) Seen(ctx context.Context, at map[string]time.Time) error {
 	}
 	batch := encode(rows)
 	return s.write(ctx, func(tx *session) error {
-		if err := tx.lazy(ctx, tx); err != nil {
+		if err := tx.do(ctx, tx.lazy()); err != nil {
 			return err
 		}
 		from := tx.records("id text, at bigint")

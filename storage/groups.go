@@ -86,7 +86,7 @@ func (s *Store) CreateGroup(ctx context.Context, g enroll.Group) error {
 // DeleteGroup implements enroll.RollStore.
 func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 	return s.write(ctx, func(tx *session) error {
-		if err := tx.mutex(ctx, tx, mutexPolicies, false); err != nil {
+		if err := tx.do(ctx, tx.mutex(mutexPolicies, false)); err != nil {
 			return err
 		}
 		id, err := groupID(ctx, tx, name)
@@ -111,7 +111,7 @@ func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 // ChangeMembers implements enroll.RollStore. A serial in both lists is added.
 func (s *Store) ChangeMembers(ctx context.Context, group string, add, remove []string) error {
 	return s.write(ctx, func(tx *session) error {
-		if err := tx.mutex(ctx, tx, mutexPolicies, true); err != nil {
+		if err := tx.do(ctx, tx.mutex(mutexPolicies, true)); err != nil {
 			return err
 		}
 		// Devices before the group: the order in which everybody locks.

@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"errors"
 
 	"rollcall/enroll"
 )
@@ -29,7 +28,10 @@ type importRow struct {
 func (s *Store) ApplyImport(ctx context.Context, imp enroll.Import, merge func(*enroll.Device, enroll.ImportRow, string) (enroll.Device, *enroll.RowError)) (enroll.ImportReport, error) {
 	var report enroll.ImportReport
 	err := s.write(ctx, func(tx *session) error {
-		if err := tx.mutex(ctx, tx, mutexImports, false); err != nil {
+		if err := tx.do(ctx, tx.mutex(mutexImports, false)); err != nil {
+			return err
+		}
+		if err := tx.do(ctx, tx.bulk()); err != nil {
 			return err
 		}
 		report = enroll.ImportReport{ID: imp.ID, FileName: imp.FileName, SHA256: imp.SHA256, Domain: imp.Domain, CreatedBy: imp.CreatedBy,
@@ -143,7 +145,13 @@ func importRows(ctx context.Context, tx *session, domain string, rows []enroll.I
 		}
 		c.old = c.fresh // a second row of this serial has nothing left to write
 	}
-	return nil, errors.Join(createDevices(ctx, tx, made...), saveDevices(ctx, tx, changed...), markDevicesDue(ctx, tx, due))
+	if err := createDevices(ctx, tx, made...); err != nil {
+		return nil, err
+	}
+	if err := saveDevices(ctx, tx, changed...); err != nil {
+		return nil, err
+	}
+	return nil, markDevicesDue(ctx, tx, due)
 }
 
 // Imports implements enroll.RollStore.

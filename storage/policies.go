@@ -82,7 +82,7 @@ const boundTo = `e.device_id IN (SELECT b.device_id FROM bindings b WHERE b.poli
 func (s *Store) ChangePolicy(ctx context.Context, name string, change func(*policy.Policy) (policy.Policy, error)) (p policy.Policy, changed bool, err error) {
 	err = s.write(ctx, func(tx *session) error {
 		p, changed = policy.Policy{}, false
-		if err := tx.mutex(ctx, tx, mutexPolicies, false); err != nil {
+		if err := tx.do(ctx, tx.mutex(mutexPolicies, false)); err != nil {
 			return err
 		}
 		var row policyRow
@@ -150,7 +150,7 @@ func (s *Store) ChangePolicy(ctx context.Context, name string, change func(*poli
 // DeletePolicy implements policy.Store.
 func (s *Store) DeletePolicy(ctx context.Context, name string) error {
 	return s.write(ctx, func(tx *session) error {
-		if err := tx.mutex(ctx, tx, mutexPolicies, false); err != nil {
+		if err := tx.do(ctx, tx.mutex(mutexPolicies, false)); err != nil {
 			return err
 		}
 		id, err := policyID(ctx, tx, name)
@@ -196,7 +196,7 @@ func (s *Store) rebind(ctx context.Context, name string, target policy.Target, w
 	changed := false
 	err := s.write(ctx, func(tx *session) error {
 		changed = false
-		if err := tx.mutex(ctx, tx, mutexPolicies, false); err != nil {
+		if err := tx.do(ctx, tx.mutex(mutexPolicies, false)); err != nil {
 			return err
 		}
 		var group, device string

@@ -107,19 +107,18 @@ func (e *postgresEngine) records(fields string) string {
 	return "json_to_recordset(CAST(? AS json)) AS r(" + fields + ")"
 }
 
-func (e *postgresEngine) mutex(ctx context.Context, tx *session, m mutex, shared bool) error {
-	query := `SELECT pg_advisory_xact_lock(?)`
+func (e *postgresEngine) mutex(m mutex, shared bool) string {
 	if shared {
-		query = `SELECT pg_advisory_xact_lock_shared(?)`
+		return fmt.Sprintf(`SELECT pg_advisory_xact_lock_shared(%d)`, m)
 	}
-	_, err := tx.exec(ctx, query, int64(m))
-	return err
+	return fmt.Sprintf(`SELECT pg_advisory_xact_lock(%d)`, m)
 }
 
-func (e *postgresEngine) lazy(ctx context.Context, tx *session) error {
-	_, err := tx.exec(ctx, `SET LOCAL synchronous_commit = off`)
-	return err
-}
+// bulk has each statement planned anew: a plan that was made for an almost
+// empty table reads all of it, and would be kept while the table grows (an
+// import of 100,000 rows took 34 s instead of 3 s).
+func (e *postgresEngine) bulk() string { return `SET LOCAL plan_cache_mode = force_custom_plan` }
+func (e *postgresEngine) lazy() string { return `SET LOCAL synchronous_commit = off` }
 
 // passingInPostgres says that the transaction was not committed and may
 // succeed when it is run again.

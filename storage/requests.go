@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/enroll"
@@ -67,12 +68,7 @@ func lockRequest(ctx context.Context, tx *session, id string) (deviceRow, reques
 // CreateRequests implements enroll.RequestStore.
 func (s *Store) CreateRequests(ctx context.Context, rs []enroll.Request) error {
 	return s.write(ctx, func(tx *session) error {
-		ordered := slices.SortedFunc(slices.Values(rs), func(a, b enroll.Request) int {
-			if a.DeviceID < b.DeviceID {
-				return -1
-			}
-			return 1
-		})
+		ordered := slices.SortedFunc(slices.Values(rs), func(a, b enroll.Request) int { return strings.Compare(a.DeviceID, b.DeviceID) })
 		for _, r := range ordered {
 			row, err := lockDevice(ctx, tx, r.DeviceID)
 			if err != nil {
@@ -232,18 +228,10 @@ func (s *Store) ExpireRequests(ctx context.Context, now time.Time) (int, error) 
 				ID       string `json:"id"`
 				DeviceID string `json:"device_id"`
 			}
-			if err := tx.all(ctx, &rows, `SELECT id, device_id FROM requests WHERE closed_at = 0 AND expires_at < ? ORDER BY expires_at LIMIT 200`, micros(now)); err != nil {
+			if err := tx.all(ctx, &rows, `SELECT o.id, o.device_id FROM (SELECT id, device_id FROM requests WHERE closed_at = 0 AND expires_at < ?
+				ORDER BY expires_at LIMIT 200) AS o ORDER BY o.device_id`, micros(now)); err != nil {
 				return err
 			}
-			slices.SortFunc(rows, func(a, b struct {
-				ID       string `json:"id"`
-				DeviceID string `json:"device_id"`
-			}) int {
-				if a.DeviceID < b.DeviceID {
-					return -1
-				}
-				return 1
-			})
 			for _, r := range rows {
 				device, err := lockDevice(ctx, tx, r.DeviceID)
 				if err != nil {

@@ -117,8 +117,11 @@ func (e *sqliteEngine) open(busy time.Duration, extra ...string) (*sqlx.DB, erro
 		return nil, err
 	}
 	db.Mapper = mapper
+	// While another process turns the file to WAL, SQLite says busy without
+	// waiting.
 	var version string
-	if err = db.Get(&version, `SELECT sqlite_version()`); err == nil && !versionAtLeast(version, minSQLite) {
+	err = again(context.Background(), e.log, busySQLite, func() error { return db.Get(&version, `SELECT sqlite_version()`) })
+	if err == nil && !versionAtLeast(version, minSQLite) {
 		err = fmt.Errorf("SQLite %s is too old: %s or later is needed", version, minSQLite)
 	}
 	if err != nil {
@@ -322,8 +325,9 @@ func (e *sqliteEngine) records(fields string) string {
 	return "(SELECT " + strings.Join(cols, ", ") + " FROM json_each(?)) AS r"
 }
 
-func (e *sqliteEngine) mutex(context.Context, *session, mutex, bool) error { return nil }
-func (e *sqliteEngine) lazy(context.Context, *session) error               { return nil }
+func (e *sqliteEngine) mutex(mutex, bool) string { return "" } // there is one writer
+func (e *sqliteEngine) bulk() string             { return "" }
+func (e *sqliteEngine) lazy() string             { return "" } // a group shares its wait for the disk
 
 // busySQLite says that another process holds the lock.
 func busySQLite(err error) bool {

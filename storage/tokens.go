@@ -48,7 +48,7 @@ func (s *Store) CreateToken(ctx context.Context, t admin.Token) error {
 func (s *Store) CreateFirstToken(ctx context.Context, t admin.Token) (created bool, err error) {
 	err = s.write(ctx, func(tx *session) error {
 		created = false
-		if err := tx.mutex(ctx, tx, mutexTokens, false); err != nil {
+		if err := tx.do(ctx, tx.mutex(mutexTokens, false)); err != nil {
 			return err
 		}
 		var any bool
@@ -93,7 +93,7 @@ func (s *Store) Tokens(ctx context.Context) ([]admin.Token, error) {
 // nothing.
 func (s *Store) RevokeToken(ctx context.Context, id string, at time.Time) error {
 	return s.write(ctx, func(tx *session) error {
-		if err := tx.mutex(ctx, tx, mutexTokens, false); err != nil {
+		if err := tx.do(ctx, tx.mutex(mutexTokens, false)); err != nil {
 			return err
 		}
 		const usableAdmin = `role = 'admin' AND revoked_at = 0 AND (expires_at = 0 OR expires_at > ?)`
@@ -122,7 +122,7 @@ func (s *Store) RevokeToken(ctx context.Context, id string, at time.Time) error 
 func (s *Store) TokenUsed(ctx context.Context, id string, at time.Time) error {
 	at = at.Truncate(time.Minute)
 	return s.write(ctx, func(tx *session) error {
-		if err := tx.lazy(ctx, tx); err != nil {
+		if err := tx.do(ctx, tx.lazy()); err != nil {
 			return err
 		}
 		_, err := tx.exec(ctx, `UPDATE tokens SET last_used_at = ? WHERE id = ? AND last_used_at < ?`, micros(at), id, micros(at))

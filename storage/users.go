@@ -78,8 +78,8 @@ func findOrMakeUsers(ctx context.Context, tx *session, users []enroll.User) (fou
 		found.rows[userKey(r.Domain, r.Email)] = r
 	}
 	at := micros(now())
-	var fresh, changed []userRow
-	place := map[string]int{} // in fresh or changed
+	made := map[[2]string]bool{}
+	var order [][2]string // of those made or changed
 	for _, u := range users {
 		if u.Email == "" {
 			continue
@@ -92,6 +92,8 @@ func findOrMakeUsers(ctx context.Context, tx *session, users []enroll.User) (fou
 			if r.ID == "" {
 				r.ID = enroll.NewID()
 			}
+			made[key] = true
+			order = append(order, key)
 		}
 		if u.Name != "" {
 			r.Name = clean(u.Name)
@@ -99,24 +101,22 @@ func findOrMakeUsers(ctx context.Context, tx *session, users []enroll.User) (fou
 		if u.Mobile != "" {
 			r.Mobile = clean(u.Mobile)
 		}
-		i, placed := place[r.ID]
 		if known && r == was {
 			continue
 		}
 		r.UpdatedAt = at
 		found.rows[key] = r
-		switch isNew := !known || r.CreatedAt == at && placed && i < len(fresh) && fresh[i].ID == r.ID; {
-		case isNew && placed:
-			fresh[i] = r
-		case isNew:
-			place[r.ID] = len(fresh)
-			fresh = append(fresh, r)
-		case placed:
-			changed[i] = r
-		default:
-			place[r.ID] = len(changed)
-			changed = append(changed, r)
+		if !made[key] && !found.changed[r.ID] {
 			found.changed[r.ID] = true
+			order = append(order, key)
+		}
+	}
+	var fresh, changed []userRow
+	for _, key := range order {
+		if made[key] {
+			fresh = append(fresh, found.rows[key])
+		} else {
+			changed = append(changed, found.rows[key])
 		}
 	}
 	found.created = len(fresh)
