@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -218,16 +219,20 @@ func TestKilledDuringImport(t *testing.T) {
 		}
 		onRoll := func(prefix string) int { return m.rows("devices", "serial LIKE $1", prefix+"%") }
 
+		started := time.Now()
+		m.must(upload(strings.NewReader(file("FIRST"))))
+		took := time.Since(started)
+
 		interrupted := 0
 		for round := range 6 {
 			prefix := fmt.Sprintf("ROUND%d", round)
 			done := make(chan error, 1)
 			sent := make(chan struct{})
-			go func() { done <- upload(&announcedReader{strings.NewReader(file(prefix)), sent}) }()
+			go func() { done <- upload(&announcedReader{Reader: strings.NewReader(file(prefix)), sent: sent}) }()
 			<-sent
 			// The moments are spread over what the server does then; there is
 			// nothing to wait for that would tell them apart.
-			timer := time.NewTimer(time.Duration(round*round) * 8 * time.Millisecond)
+			timer := time.NewTimer(took * time.Duration(round) / 4)
 			select {
 			case <-timer.C:
 			case err := <-done:
@@ -251,13 +256,14 @@ func TestKilledDuringImport(t *testing.T) {
 // announcedReader says when it has been read to its end.
 type announcedReader struct {
 	io.Reader
+	once sync.Once
 	sent chan struct{}
 }
 
 func (r *announcedReader) Read(b []byte) (int, error) {
 	n, err := r.Reader.Read(b)
 	if err == io.EOF {
-		close(r.sent)
+		r.once.Do(func() { close(r.sent) })
 	}
 	return n, err
 }
