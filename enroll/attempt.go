@@ -1,6 +1,9 @@
 package enroll
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Channel is the way a device arrives by.
 type Channel string
@@ -16,6 +19,9 @@ const (
 	ChannelAMAPI   Channel = "amapi"   // Android Management API
 )
 
+// Channels lists the channels in the order the documentation names them.
+var Channels = []Channel{ChannelOTA, ChannelProfile, ChannelADE, ChannelAccount, ChannelAgent, ChannelAMAPI}
+
 // Evidence is how the serial of an attempt is known, from weak to strong.
 type Evidence string
 
@@ -26,6 +32,17 @@ const (
 	EvidenceSigned   Evidence = "signed"   // machine info signed by Apple's device CA, Google's provisioning info
 	EvidenceAttested Evidence = "attested" // hardware attestation
 )
+
+// Evidences lists the levels from weak to strong.
+var Evidences = []Evidence{EvidenceClaimed, EvidenceToken, EvidenceSigned, EvidenceAttested}
+
+// rank is the place of a level among Evidences; -1: there is no such level.
+func (e Evidence) rank() int {
+	if e == "" {
+		return 0
+	}
+	return slices.Index(Evidences, e)
+}
 
 // Attempt is one arrival of a device, told by a protocol room.
 type Attempt struct {
@@ -41,6 +58,12 @@ type Attempt struct {
 	// checked at an earlier step of the same attempt.
 	RequestSecret string
 	RequestID     string
+
+	// UserID is the user who enrolls, where the channel knows it by itself;
+	// empty: the user of the request. Ownership is what was chosen on the way;
+	// empty: what request and row say.
+	UserID    string
+	Ownership Ownership
 
 	RemoteAddr string
 }
@@ -72,8 +95,11 @@ type Decision struct {
 	Enforced   Code   // in audit mode: what enforcing would have answered; else equal to Code
 	DeviceID   string // the row it matched or made; empty: none
 	RequestID  string // the enrollment request it came with; empty: none
-	Trace      []Step // every check with its result, in order
+	Trace      []Step // every check and every rule with its result, in order
 	RemoteAddr string
+
+	NearMisses []NearMiss // rows that the serial may have been meant for
+	Repair     *Repair    // what an admin made of a near miss; nil: nothing
 }
 
 // Allowed says whether the device may go on.
@@ -82,7 +108,7 @@ func (d Decision) Allowed() bool { return d.Outcome == OutcomeAllow }
 // Step is one check of the gate and what it found.
 type Step struct {
 	Check  string `json:"check"`  // "listed"
-	Result string `json:"result"` // "pass", "fail", "skip"
+	Result string `json:"result"` // "pass", "fail", "warn", "hold", "skip"
 	Detail string `json:"detail"` // for the admin
 }
 
@@ -99,9 +125,3 @@ const (
 
 // Modes lists the modes.
 var Modes = []Mode{ModeOff, ModeAudit, ModeEnforce}
-
-// Settings are the Enrollment Settings.
-type Settings struct {
-	PreEnrolledDevicesOnly Mode
-	UpdatedAt              time.Time
-}

@@ -91,8 +91,9 @@ func TestCodeOutcome(t *testing.T) {
 }
 
 func TestListsOfConstants(t *testing.T) {
-	for typ, list := range map[string][]string{"Mode": texts(Modes), "State": texts(States), "Platform": texts(Platforms), "Ownership": texts(Ownerships)} {
-		file := map[string]string{"Mode": "attempt.go"}[typ]
+	for typ, list := range map[string][]string{"Mode": texts(Modes), "State": texts(States), "Platform": texts(Platforms), "Ownership": texts(Ownerships),
+		"Channel": texts(Channels), "Evidence": texts(Evidences), "ApprovalState": texts(ApprovalStates), "RuleAction": texts(RuleActions)} {
+		file := map[string]string{"Mode": "attempt.go", "Channel": "attempt.go", "Evidence": "attempt.go", "ApprovalState": "approval.go", "RuleAction": "rules.go"}[typ]
 		if file == "" {
 			file = "device.go"
 		}
@@ -107,11 +108,4 @@ func TestListsOfConstants(t *testing.T) {
 			t.Errorf("%s: not listed: %v", typ, constants)
 		}
 	}
-}
-
-func texts[T ~string](list []T) (out []string) {
-	for _, x := range list {
-		out = append(out, string(x))
-	}
-	return out
 }

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -11,10 +12,16 @@ import (
 // Known is what the store knows about an attempt, read in the transaction that
 // records the decision.
 type Known struct {
-	Mode    Mode
-	Device  *Device  // row with this serial; nil: not on the roll
-	Request *Request // request the device came with; nil: none, or unknown
-	Holder  *Device  // row whose current enrollment has the attempt's UDID; nil: none
+	Settings Settings
+	Rules    []Rule    // the enabled ones, in their order
+	Device   *Device   // row with this serial; nil: not on the roll
+	Approval *Approval // of this serial, unless an admin put it on the roll; nil: none
+	Request  *Request  // request the device came with; nil: none, or unknown
+	Holder   *Device   // row whose current enrollment has the attempt's UDID; nil: none
+	Groups   []string  // names of the row's groups; read only where a rule asks
+	// UserDevices is how many other devices of the row's user are enrolled, up
+	// to the limit; read only where there is a limit.
+	UserDevices int
 }
 
 // GateStore gives the gate what it knows and keeps what it decides.
@@ -25,9 +32,10 @@ type GateStore interface {
 	// transaction records the decision and, when it admits, its effect: the row
 	// (made from RowFor where there is none) becomes enrolling and takes the
 	// attempt's facts, unless it is enrolled, and takes the ownership chosen in
-	// the request. Decision.DeviceID of the returned
-	// decision names the row. decide may be called again when the transaction
-	// has to be repeated.
+	// the request. A decision that holds makes or keeps a row in
+	// pending_approval, unless it is enrolled, and an approval that is pending.
+	// Decision.DeviceID of the returned decision names the row. decide may be
+	// called again when the transaction has to be repeated.
 	Decide(ctx context.Context, a Attempt, decide func(Known) Decision) (Decision, error)
 
 	// Known reads the same without locks and records nothing.
@@ -35,6 +43,20 @@ type GateStore interface {
 
 	// RecordDecision stores a decision that was made without the roll.
 	RecordDecision(ctx context.Context, d Decision) error
+
+	// OpenRows finds the rows with these serials that are pre_enrolled or
+	// invited and not blocked, up to 20.
+	OpenRows(ctx context.Context, serials []string) ([]Device, error)
+
+	// NoteNearMisses adds near misses to a decision.
+	NoteNearMisses(ctx context.Context, decisionID string, near []NearMiss) error
+
+	// RepairSerial gives the row with a serial the serial of a decision and
+	// notes the repair with the decision, all locked. check is asked first. A
+	// row that is only there because a device with the decision's serial
+	// arrived is replaced, unless it is enrolled or enrolling; any other is
+	// KindConflict.
+	RepairSerial(ctx context.Context, decisionID, serial string, check func(Decision, Device) (Repair, error)) (Device, error)
 }
 
 // Gate is the one gate every device passes, on every channel.
@@ -72,7 +94,25 @@ func (g *Gate) Decide(ctx context.Context, a Attempt) (Decision, error) {
 			Text: ErrorStoreUnavailable.Reason().Person, Err: err}
 	}
 	g.log().InfoContext(ctx, "gate decided", "decision", d.ID, "channel", d.Channel, "evidence", d.Evidence, "outcome", d.Outcome, "code", d.Code)
+	g.lookAround(ctx, &d)
 	return d, nil
+}
+
+// lookAround adds near misses to a decision about a device that is not on the
+// roll. The decision stands without them: they are help for the admin.
+func (g *Gate) lookAround(ctx context.Context, d *Decision) {
+	if d.Enforced != DenyNotPreEnrolled && d.Enforced != HoldPendingApproval {
+		return
+	}
+	near, err := nearMisses(ctx, g.store, d.Serial, d.Platform)
+	if err == nil && len(near) > 0 {
+		if err = g.store.NoteNearMisses(ctx, d.ID, near); err == nil {
+			d.NearMisses = near
+		}
+	}
+	if err != nil {
+		g.log().WarnContext(ctx, "near misses not looked for", "decision", d.ID, "error", err)
+	}
 }
 
 // Refuse records a refusal that a protocol room found before or after the
@@ -99,6 +139,12 @@ func (g *Gate) Explain(ctx context.Context, a Attempt) (Decision, error) {
 		return Decision{}, err
 	}
 	return Evaluate(a, k), nil
+}
+
+// NearMisses are the open rows that a device with this serial and platform may
+// have been meant for.
+func (g *Gate) NearMisses(ctx context.Context, serial string, p Platform) ([]NearMiss, error) {
+	return nearMisses(ctx, g.store, NormalizeSerial(serial), p)
 }
 
 func (g *Gate) log() *slog.Logger {
@@ -132,12 +178,12 @@ func (g *Gate) blank(a Attempt, id string) Decision {
 }
 
 // Evaluate is the decision function: pure, the same for every channel. The
-// checks run in a fixed order and the first failure decides; deny beats allow.
-// Only "listed" looks at the mode: a block, another platform, a foreign
-// request or a missing serial refuse in every mode.
+// checks run in a fixed order, then the rules, and the first failure decides;
+// deny beats allow. Only "listed" looks at the mode: everything else refuses in
+// every mode.
 func Evaluate(a Attempt, k Known) Decision {
 	d := Decision{At: a.At, Channel: a.Channel, Platform: a.Platform, Serial: a.Serial, Evidence: a.Evidence,
-		Facts: a.Facts, Mode: k.Mode, RequestID: a.RequestID, RemoteAddr: a.RemoteAddr}
+		Facts: a.Facts, Mode: k.Settings.PreEnrolledDevicesOnly, RequestID: a.RequestID, RemoteAddr: a.RemoteAddr}
 	if k.Device != nil {
 		d.DeviceID = k.Device.ID
 	}
@@ -145,108 +191,91 @@ func Evaluate(a Attempt, k Known) Decision {
 		d.RequestID = k.Request.ID
 	}
 	for _, c := range checks {
-		code, detail := c.run(a, k)
-		step := Step{Check: c.name, Result: "pass", Detail: detail}
+		code, step := c.run(a, k)
+		if step.Check = c.name; step.Result == "" {
+			step.Result = "pass"
+		}
 		if code != "" {
 			step.Result = "fail"
 		}
 		d.Trace = append(d.Trace, step)
 		if code != "" {
+			for _, r := range k.Rules {
+				d.Trace = append(d.Trace, Step{Check: r.check(), Result: "skip", Detail: "not asked: " + c.name + " refused"})
+			}
 			d.Code, d.Enforced, d.Outcome = code, code, OutcomeDeny
 			return d
 		}
 	}
-	return listed(d, k)
-}
-
-// listed is the last check, the restriction itself.
-func listed(d Decision, k Known) Decision {
-	step := Step{Check: "listed", Result: "pass", Detail: "the serial is on the roll"}
-	d.Code, d.Enforced, d.Outcome = AllowListed, AllowListed, OutcomeAllow
-	if !onRoll(k.Device) {
-		d.Enforced = DenyNotPreEnrolled
-		step.Detail = fmt.Sprintf("the serial is not on the roll; Pre-enrolled Devices Only is %s", k.Mode)
-		switch k.Mode {
-		case ModeOff, ModeAudit:
-			d.Code = AllowOpen
-		default: // also a mode that was never read
-			step.Result = "fail"
-			d.Code, d.Outcome = DenyNotPreEnrolled, OutcomeDeny
+	var denied, admits Code // by the first rule that refuses, and that admits or holds
+	for _, r := range k.Rules {
+		code, step := r.apply(a, k)
+		d.Trace = append(d.Trace, step)
+		switch {
+		case code == "":
+		case code.Outcome() == OutcomeDeny:
+			denied = cmp.Or(denied, code)
+		default:
+			admits = cmp.Or(admits, code)
 		}
 	}
-	if k.Mode == ModeOff {
+	if denied != "" {
+		d.Code, d.Enforced, d.Outcome = denied, denied, OutcomeDeny
+		return d
+	}
+	return listed(d, k, admits)
+}
+
+// listed is the last check, the restriction itself. admits is what the rules
+// say of a device that is not on the roll; empty: nothing.
+func listed(d Decision, k Known, admits Code) Decision {
+	step := Step{Check: "listed", Result: "pass", Detail: "the serial is on the roll"}
+	d.Code, d.Enforced = AllowListed, AllowListed
+	if !onRoll(k.Device) {
+		d.Enforced, step.Detail = ifUnlisted(k, admits)
+		d.Code = d.Enforced
+		if d.Mode == ModeOff || d.Mode == ModeAudit { // a mode that was never read enforces
+			step.Detail += fmt.Sprintf("; Pre-enrolled Devices Only is %s", d.Mode)
+			if d.Code != AllowApproved && (d.Mode == ModeOff || d.Code.Outcome() != OutcomeAllow) {
+				d.Code = AllowOpen
+			}
+		}
+	}
+	if d.Mode == ModeOff {
 		d.Enforced = d.Code
+	}
+	switch d.Outcome = d.Code.Outcome(); d.Outcome {
+	case OutcomeDeny:
+		step.Result = "fail"
+	case OutcomeHold:
+		step.Result = "hold"
 	}
 	d.Trace = append(d.Trace, step)
 	return d
 }
 
-// onRoll says whether an admin put the row there. A device that came in by
-// itself while the restriction was off has a row too, but is not pre-enrolled.
-func onRoll(d *Device) bool {
-	return d != nil && d.Sources["serial"] != SourceDevice
-}
-
-// checks are what refuses in every mode, in order. A check answers the code of
-// its refusal, or "".
-var checks = []struct {
-	name string
-	run  func(Attempt, Known) (Code, string)
-}{
-	{"serial", func(a Attempt, _ Known) (Code, string) {
-		if err := CheckSerial(a.Serial); err != nil {
-			return DenyEvidenceTooWeak, "the device named no usable serial: " + err.Error()
-		}
-		return "", "the device named a serial"
-	}},
-	{"blocked", func(_ Attempt, k Known) (Code, string) {
-		if k.Device != nil && !k.Device.BlockedAt.IsZero() {
-			return DenyBlocked, "blocked: " + k.Device.BlockReason
-		}
-		return "", "not blocked"
-	}},
-	{"request", checkRequest},
-	{"platform", func(a Attempt, k Known) (Code, string) {
-		if k.Device == nil || k.Device.Platform.Admits(a.Platform) {
-			return "", fmt.Sprintf("the device is %s", a.Platform)
-		}
-		return DenyPlatform, fmt.Sprintf("the row is for %s, the device is %s", k.Device.Platform, a.Platform)
-	}},
-	{"identity", checkIdentity},
-}
-
-// checkIdentity keeps who merely says to be a device from taking over the
-// enrollment of the real one. What the device's maker signed is believed: then
-// the older enrollment is the one that is wrong.
-func checkIdentity(a Attempt, k Known) (Code, string) {
+// ifUnlisted is what enforcing answers a device that is not on the roll.
+func ifUnlisted(k Known, admits Code) (Code, string) {
 	switch {
-	case a.Evidence == EvidenceSigned || a.Evidence == EvidenceAttested:
-		return "", "the identifiers are signed"
-	case k.Holder != nil && (k.Device == nil || k.Holder.ID != k.Device.ID):
-		return DenyIdentityConflict, "another row is enrolled under the UDID that the device names"
-	case k.Device != nil && k.Device.State == StateEnrolled && k.Device.Facts.UDID != "" && a.Facts.UDID != "" && k.Device.Facts.UDID != a.Facts.UDID:
-		return DenyIdentityConflict, "the row is enrolled under another UDID than the device names; disenroll it first if the device was replaced"
+	case k.Approval != nil && k.Approval.State == ApprovalApproved:
+		return AllowApproved, "the serial is not on the roll; an admin approved it"
+	case k.Approval != nil && k.Approval.State == ApprovalRejected:
+		return DenyNotPreEnrolled, "the serial is not on the roll; an admin rejected it"
+	case admits != "":
+		return admits, "the serial is not on the roll; a rule says what becomes of it"
+	case k.Settings.UnlistedDevices == UnlistedHold:
+		return HoldPendingApproval, "the serial is not on the roll; such devices wait for approval"
 	}
-	return "", "no other device is enrolled under these identifiers"
+	return DenyNotPreEnrolled, "the serial is not on the roll"
 }
 
-func checkRequest(a Attempt, k Known) (Code, string) {
-	switch {
-	case a.RequestSecret == "" && a.RequestID == "":
-		return "", "no enrollment request was presented"
-	case k.Request == nil:
-		return DenyTokenUnknown, "no enrollment request has this secret"
-	case k.Request.State == RequestCancelled:
-		return DenyTokenRevoked, "the enrollment request was cancelled"
-	case k.Request.State == RequestCompleted:
-		return DenyTokenUsedUp, "a device has enrolled with this enrollment request"
-	case k.Request.State == RequestExpired, a.At.After(k.Request.ExpiresAt):
-		return DenyTokenExpired, "the enrollment request ended at " + k.Request.ExpiresAt.UTC().Format(time.RFC3339)
-	case k.Device == nil || k.Device.ID != k.Request.DeviceID:
-		return DenyTokenSerialMismatch, "the enrollment request is bound to another row"
-	}
-	return "", "the enrollment request is bound to this row"
-}
+// SelfReported says that the row is there only because the device arrived: it
+// was admitted while the restriction was off, or waits for approval. Such a row
+// is not pre-enrolled.
+func (d Device) SelfReported() bool { return d.Sources["serial"] == SourceDevice }
+
+// onRoll says whether an admin put the row there.
+func onRoll(d *Device) bool { return d != nil && !d.SelfReported() }
 
 // RowFor is the row made for a device that the gate admitted although it is
 // not on the roll. Its serial came from the device, so it does not count as

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"time"
 
 	"rollcall/enroll"
 )
@@ -26,9 +27,17 @@ type decisionRow struct {
 	RequestID  string `json:"request_id"`
 	Trace      string `json:"trace"`
 	RemoteAddr string `json:"remote_addr"`
+
+	NearMisses     string `json:"near_misses"`
+	RepairedAt     int64  `json:"repaired_at"`
+	RepairedBy     string `json:"repaired_by"`
+	RepairedSerial string `json:"repaired_serial"`
 }
 
-const decisionColumns = `id, at, channel, platform, serial, evidence, facts, mode, outcome, code, enforced, device_id, request_id, trace, remote_addr`
+const (
+	decidedColumns  = `id, at, channel, platform, serial, evidence, facts, mode, outcome, code, enforced, device_id, request_id, trace, remote_addr`
+	decisionColumns = decidedColumns + `, near_misses, repaired_at, repaired_by, repaired_serial`
+)
 
 func (r decisionRow) decision() (enroll.Decision, error) {
 	facts, err := decode[enroll.Facts](r.Facts)
@@ -39,13 +48,22 @@ func (r decisionRow) decision() (enroll.Decision, error) {
 	if err != nil {
 		return enroll.Decision{}, err
 	}
+	near, err := decode[[]enroll.NearMiss](r.NearMisses)
+	if err != nil {
+		return enroll.Decision{}, err
+	}
+	var repair *enroll.Repair
+	if r.RepairedAt != 0 {
+		repair = &enroll.Repair{Serial: r.RepairedSerial, At: instant(r.RepairedAt), By: r.RepairedBy}
+	}
 	return enroll.Decision{ID: r.ID, At: instant(r.At), Channel: enroll.Channel(r.Channel), Platform: enroll.Platform(r.Platform), Serial: r.Serial,
 		Evidence: enroll.Evidence(r.Evidence), Facts: facts, Mode: enroll.Mode(r.Mode), Outcome: enroll.Outcome(r.Outcome), Code: enroll.Code(r.Code),
-		Enforced: enroll.Code(r.Enforced), DeviceID: r.DeviceID, RequestID: r.RequestID, Trace: trace, RemoteAddr: r.RemoteAddr}, nil
+		Enforced: enroll.Code(r.Enforced), DeviceID: r.DeviceID, RequestID: r.RequestID, Trace: trace, RemoteAddr: r.RemoteAddr,
+		NearMisses: near, Repair: repair}, nil
 }
 
 func insertDecision(ctx context.Context, tx *session, d enroll.Decision) error {
-	_, err := tx.exec(ctx, `INSERT INTO decisions (`+decisionColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+	_, err := tx.exec(ctx, `INSERT INTO decisions (`+decidedColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		d.ID, micros(d.At), string(d.Channel), string(d.Platform), d.Serial, string(d.Evidence), encodeFacts(d.Facts), string(d.Mode),
 		string(d.Outcome), string(d.Code), string(d.Enforced), d.DeviceID, d.RequestID, encode(d.Trace), d.RemoteAddr)
 	return err
@@ -53,13 +71,29 @@ func insertDecision(ctx context.Context, tx *session, d enroll.Decision) error {
 
 // Decision implements enroll.DecisionStore.
 func (s *Store) Decision(ctx context.Context, id string) (enroll.Decision, error) {
+	d, err := findDecision(ctx, s.pool(), id, "")
+	return d, unavailable(err)
+}
+
+// findDecision reads a decision; locked where tail is tx.lock().
+func findDecision(ctx context.Context, tx *session, id, tail string) (enroll.Decision, error) {
 	var r decisionRow
-	if err := s.one(ctx, &r, `SELECT `+decisionColumns+` FROM decisions WHERE id = ?`, id); errors.Is(err, sql.ErrNoRows) {
+	if err := tx.get(ctx, &r, `SELECT `+decisionColumns+` FROM decisions WHERE id = ?`+tail, id); errors.Is(err, sql.ErrNoRows) {
 		return enroll.Decision{}, enroll.Errorf(enroll.KindNotFound, "decision_unknown", "there is no decision with the ID %q", id)
 	} else if err != nil {
 		return enroll.Decision{}, err
 	}
 	return r.decision()
+}
+
+// DeleteDecisions implements enroll.RestrictionStore.
+func (s *Store) DeleteDecisions(ctx context.Context, before time.Time, limit int) (int, error) {
+	var n int64
+	err := s.write(ctx, func(tx *session) (err error) {
+		n, err = tx.exec(ctx, `DELETE FROM decisions WHERE id IN (SELECT id FROM decisions WHERE at < ? ORDER BY at, id LIMIT ?)`, micros(before), limit)
+		return err
+	})
+	return int(n), err
 }
 
 // Decisions implements enroll.DecisionStore.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"rollcall/enroll"
 )
@@ -20,6 +21,10 @@ func (s *Store) Decide(ctx context.Context, a enroll.Attempt, decide func(enroll
 		}
 		d = decide(known)
 		switch {
+		case d.Outcome == enroll.OutcomeHold:
+			if d.DeviceID, err = hold(ctx, tx, known, row, d); err != nil {
+				return err
+			}
 		case !d.Allowed():
 		case known.Device == nil:
 			made := enroll.RowFor(d)
@@ -75,7 +80,10 @@ func knownOf(ctx context.Context, tx *session, a enroll.Attempt, tail string) (e
 	if err != nil {
 		return known, deviceRow{}, err
 	}
-	known.Mode = set.PreEnrolledDevicesOnly
+	known.Settings = set
+	if known.Rules, err = enabledRules(ctx, tx); err != nil {
+		return known, deviceRow{}, err
+	}
 	row, err := findDevice(ctx, tx, "serial", a.Serial, tail)
 	switch {
 	case err == nil:
@@ -86,6 +94,14 @@ func knownOf(ctx context.Context, tx *session, a enroll.Attempt, tail string) (e
 		known.Device = &d
 	case !errors.Is(err, sql.ErrNoRows):
 		return known, row, err
+	}
+	if err := knowMore(ctx, tx, &known); err != nil {
+		return known, row, err
+	}
+	if known.Device == nil || known.Device.SelfReported() {
+		if known.Approval, err = findApproval(ctx, tx, a.Serial, tail); err != nil {
+			return known, row, err
+		}
 	}
 	if a.Facts.UDID != "" {
 		holder, err := findHolder(ctx, tx, a.Facts.UDID)
@@ -118,6 +134,42 @@ func knownOf(ctx context.Context, tx *session, a enroll.Attempt, tail string) (e
 	return known, row, err
 }
 
+// knowMore reads what is only asked for by some settings and rules: the groups
+// of the row, and how many other devices its user has enrolled.
+func knowMore(ctx context.Context, tx *session, known *enroll.Known) error {
+	d := known.Device
+	if d == nil {
+		return nil
+	}
+	if limit := known.Settings.DevicesPerUser; limit > 0 && d.UserID != "" {
+		if err := tx.get(ctx, &known.UserDevices, `SELECT count(*) FROM (SELECT 1 FROM devices WHERE user_id = ? AND user_id <> '' AND state = 'enrolled' AND id <> ? LIMIT ?) AS enrolled`,
+			d.UserID, d.ID, limit); err != nil {
+			return err
+		}
+	}
+	if !slices.ContainsFunc(known.Rules, func(r enroll.Rule) bool { return len(r.Conditions.Groups) > 0 }) {
+		return nil
+	}
+	return tx.all(ctx, &known.Groups, `SELECT g.name FROM device_groups g JOIN memberships m ON m.group_id = g.id WHERE m.device_id = ? ORDER BY g.name`, d.ID)
+}
+
+// hold keeps a device that waits for approval in a row of its own.
+func hold(ctx context.Context, tx *session, known enroll.Known, row deviceRow, d enroll.Decision) (deviceID string, err error) {
+	if known.Device == nil {
+		made := enroll.WaitingRow(d)
+		d.DeviceID = made.ID
+		err = createDevices(ctx, tx, newDeviceRow(made))
+	} else if row.State != string(enroll.StateEnrolled) {
+		fresh := row
+		fresh.State = string(enroll.StatePendingApproval)
+		_, _, err = saveIfChanged(ctx, tx, row, fresh)
+	}
+	if err != nil {
+		return "", err
+	}
+	return d.DeviceID, asks(ctx, tx, known.Approval, d)
+}
+
 // findHolder finds the row whose current enrollment has this UDID.
 func findHolder(ctx context.Context, tx *session, udid string) (deviceRow, error) {
 	var deviceID string
@@ -125,4 +177,20 @@ func findHolder(ctx context.Context, tx *session, udid string) (deviceRow, error
 		return deviceRow{}, err
 	}
 	return findDevice(ctx, tx, "id", deviceID, "")
+}
+
+// countUse counts an enrollment of the row, unless it took the place of one
+// that had not ended: then the device that is enrolled was wiped and came back.
+func countUse(ctx context.Context, tx *session, device *deviceRow, e enrollmentRow) error {
+	for {
+		before, err := findEnrollment(ctx, tx, `e.device_id = ? AND e.user_id = '' AND e.ended_at = ? AND e.id < ? ORDER BY e.id DESC LIMIT 1`, e.DeviceID, e.AuthenticatedAt, e.ID)
+		if errors.Is(err, sql.ErrNoRows) {
+			device.Uses++
+			return nil
+		}
+		if err != nil || before.EnrolledAt != 0 {
+			return err
+		}
+		e = before // interrupted; the one it took the place of may have run
+	}
 }

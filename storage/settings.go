@@ -8,8 +8,19 @@ import (
 	"rollcall/enroll"
 )
 
-// settingMode is the name of the setting "Pre-enrolled Devices Only".
-const settingMode = "pre_enrolled_devices_only"
+// settingRestrictions is the name under which the Enrollment Restrictions are
+// kept.
+const settingRestrictions = "enrollment_restrictions"
+
+// restrictions is the stored form of enroll.Settings.
+type restrictions struct {
+	Mode             enroll.Mode            `json:"pre_enrolled_devices_only"`
+	UnlistedDevices  enroll.UnlistedDevices `json:"unlisted_devices,omitempty"`
+	OwnerMismatch    enroll.OwnerMismatch   `json:"owner_mismatch,omitempty"`
+	RequiredEvidence enroll.Evidence        `json:"required_evidence,omitempty"`
+	DevicesPerUser   int                    `json:"devices_per_user,omitempty"`
+	DecisionDays     int                    `json:"decision_days,omitempty"`
+}
 
 // Settings implements enroll.RollStore.
 func (s *Store) Settings(ctx context.Context) (enroll.Settings, error) {
@@ -22,19 +33,27 @@ func settings(ctx context.Context, tx *session) (enroll.Settings, error) {
 		Value     string `json:"value"`
 		UpdatedAt int64  `json:"updated_at"`
 	}
-	err := tx.get(ctx, &r, `SELECT value, updated_at FROM settings WHERE name = ?`, settingMode)
+	err := tx.get(ctx, &r, `SELECT value, updated_at FROM settings WHERE name = ?`, settingRestrictions)
 	if errors.Is(err, sql.ErrNoRows) {
 		return enroll.Settings{PreEnrolledDevicesOnly: enroll.ModeOff}, nil
 	}
-	return enroll.Settings{PreEnrolledDevicesOnly: enroll.Mode(r.Value), UpdatedAt: instant(r.UpdatedAt)}, err
+	if err != nil {
+		return enroll.Settings{}, err
+	}
+	v, err := decode[restrictions](r.Value)
+	return enroll.Settings{PreEnrolledDevicesOnly: v.Mode, UnlistedDevices: v.UnlistedDevices, OwnerMismatch: v.OwnerMismatch,
+		RequiredEvidence: v.RequiredEvidence, DevicesPerUser: v.DevicesPerUser, DecisionDays: v.DecisionDays, UpdatedAt: instant(r.UpdatedAt)}, err
 }
 
 // PutSettings implements enroll.RollStore.
 func (s *Store) PutSettings(ctx context.Context, set enroll.Settings) error {
-	return s.write(ctx, func(tx *session) error {
-		_, err := tx.exec(ctx, `INSERT INTO settings (name, value, updated_at) VALUES (?, ?, ?)
-			ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`,
-			settingMode, string(set.PreEnrolledDevicesOnly), micros(set.UpdatedAt))
-		return err
-	})
+	return s.write(ctx, func(tx *session) error { return putSettings(ctx, tx, set) })
+}
+
+func putSettings(ctx context.Context, tx *session, set enroll.Settings) error {
+	_, err := tx.exec(ctx, `INSERT INTO settings (name, value, updated_at) VALUES (?, ?, ?)
+		ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`,
+		settingRestrictions, encode(restrictions{Mode: set.PreEnrolledDevicesOnly, UnlistedDevices: set.UnlistedDevices, OwnerMismatch: set.OwnerMismatch,
+			RequiredEvidence: set.RequiredEvidence, DevicesPerUser: set.DevicesPerUser, DecisionDays: set.DecisionDays}), micros(set.UpdatedAt))
+	return err
 }
