@@ -60,24 +60,25 @@ func (s *Store) HandOut(ctx context.Context, enrollmentID string, now time.Time,
 		if _, err := lockChannel(ctx, tx, enrollmentID); err != nil {
 			return err
 		}
-		if _, err := tx.exec(ctx, `UPDATE commands SET deferred = FALSE WHERE enrollment_id = ? AND finished_at = 0 AND deferred`, enrollmentID); err != nil {
+		// A connection that has not answered within the lease never will.
+		expired := micros(now.Add(-lease))
+		if _, err := tx.exec(ctx, `UPDATE commands SET deferred = FALSE, handed_at = CASE WHEN handed_at > ? THEN handed_at ELSE 0 END
+			WHERE enrollment_id = ? AND finished_at = 0 AND (deferred OR handed_at > 0 AND handed_at <= ?)`, expired, enrollmentID, expired); err != nil {
+			return err
+		}
+		var err error
+		if next, err = s.handOut(ctx, tx, enrollmentID, now); err != nil || next != nil {
 			return err
 		}
 		var handedAt int64
-		err := tx.get(ctx, &handedAt, `SELECT handed_at FROM commands WHERE enrollment_id = ? AND finished_at = 0 AND handed_at > 0 LIMIT 1`, enrollmentID)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-		case err != nil:
-			return err
-		case instant(handedAt).Add(lease).After(now):
-			return pushDue(ctx, tx, enrollmentID, instant(handedAt).Add(lease))
-		default: // the connection it was handed to never answered
-			if _, err := tx.exec(ctx, `UPDATE commands SET handed_at = 0 WHERE enrollment_id = ? AND finished_at = 0 AND handed_at > 0`, enrollmentID); err != nil {
-				return err
-			}
+		err = tx.get(ctx, &handedAt, `SELECT handed_at FROM commands WHERE enrollment_id = ? AND finished_at = 0 AND handed_at > 0`, enrollmentID)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
 		}
-		next, err = s.handOut(ctx, tx, enrollmentID, now)
-		return err
+		if err != nil {
+			return err
+		}
+		return pushDue(ctx, tx, enrollmentID, instant(handedAt).Add(lease))
 	})
 	if err != nil {
 		return nil, err
@@ -110,7 +111,10 @@ func (s *Store) handOut(ctx context.Context, tx *session, enrollmentID string, n
 	return &mdm.Command{ID: r.ID, RequestType: r.RequestType, Body: body}, err
 }
 
-// Report implements mdm.QueueStore. A result for an unknown or finished
+// Report implements mdm.QueueStore, in two statements where there is a next
+// command: the first takes the lock of the channel and stores the result (one
+// that was stored while it waited is seen, since PostgreSQL looks at the row
+// again after waiting), the second sees what the lock protects. A result for an unknown or finished
 // command changes nothing, but the next command is handed out all the same.
 func (s *Store) Report(ctx context.Context, r mdm.Report, retry time.Duration) (mdm.Reported, error) {
 	if !r.NotNow && r.State != policy.CommandAcknowledged && r.State != policy.CommandFailed {
@@ -123,20 +127,23 @@ func (s *Store) Report(ctx context.Context, r mdm.Report, retry time.Duration) (
 	var reported mdm.Reported
 	err = s.write(ctx, func(tx *session) error {
 		reported = mdm.Reported{}
-		if _, err := lockChannel(ctx, tx, r.EnrollmentID); err != nil {
-			return err
-		}
 		var err error
+		locked := `WITH channel AS MATERIALIZED (SELECT id FROM enrollments WHERE id = ?` + tx.lock() + `) `
 		if r.NotNow {
-			err = tx.get(ctx, &reported.RequestType, `UPDATE commands SET deferred = TRUE, not_now = TRUE, handed_at = 0
-				WHERE enrollment_id = ? AND id = ? AND finished_at = 0 RETURNING request_type`, r.EnrollmentID, r.CommandID)
+			err = tx.get(ctx, &reported.RequestType, locked+`UPDATE commands SET deferred = TRUE, not_now = TRUE, handed_at = 0 FROM channel
+				WHERE commands.enrollment_id = channel.id AND commands.id = ? AND finished_at = 0 RETURNING request_type`, r.EnrollmentID, r.CommandID)
 		} else {
-			err = tx.get(ctx, &reported.RequestType, `UPDATE commands SET state = ?, error = ?, result = ?, finished_at = ?, handed_at = 0, deferred = FALSE, not_now = FALSE
-				WHERE enrollment_id = ? AND id = ? AND finished_at = 0 RETURNING request_type`,
-				string(r.State), r.Error, result, micros(r.At), r.EnrollmentID, r.CommandID)
+			err = tx.get(ctx, &reported.RequestType, locked+`UPDATE commands SET state = ?, error = ?, result = ?, finished_at = ?, handed_at = 0,
+				deferred = FALSE, not_now = FALSE FROM channel
+				WHERE commands.enrollment_id = channel.id AND commands.id = ? AND finished_at = 0 RETURNING request_type`,
+				r.EnrollmentID, string(r.State), r.Error, result, micros(r.At), r.CommandID)
 		}
 		reported.Known = err == nil
 		if errors.Is(err, sql.ErrNoRows) {
+			// Where no command was changed, the channel may not be locked yet.
+			if _, err := lockChannel(ctx, tx, r.EnrollmentID); err != nil {
+				return err
+			}
 			err = tx.get(ctx, &reported.RequestType, `SELECT request_type FROM commands WHERE enrollment_id = ? AND id = ?`, r.EnrollmentID, r.CommandID)
 			reported.Known, reported.Repeated = err == nil, err == nil
 		}
