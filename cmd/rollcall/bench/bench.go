@@ -188,7 +188,7 @@ func (b *bench) withServer(ctx context.Context) error {
 		part    part
 		measure func(context.Context) error
 	}{
-		{partEnroll, s.enrollments}, // without it nobody could connect
+		{partEnroll, s.enrollments},
 		{partIdle, s.idles},
 		{partAcknowledge, s.acknowledgements},
 		{partFirst, s.firstCheckIns},

@@ -21,8 +21,7 @@ const (
 // enrollments measures how fast phones enroll. Those of the first run stay for
 // what comes after.
 func (s *site) enrollments(ctx context.Context) error {
-	first := true
-	return s.runs(partEnroll, func() (map[figure]float64, cost, error) {
+	run := func() (map[figure]float64, cost, error) {
 		f, err := s.newFleet(ctx, s.scale.Phones, nil)
 		if err != nil {
 			return nil, cost{}, err
@@ -31,13 +30,18 @@ func (s *site) enrollments(ctx context.Context) error {
 		if err == nil {
 			err = s.quiet(ctx, f)
 		}
-		if first {
-			s.phones, first = f.Phones(), false
+		if s.phones == nil {
+			s.phones = f.Phones()
 		} else {
 			f.Close()
 		}
 		return map[figure]float64{enrollRate: l.Rate, enrollP50: l.P50, enrollP95: l.P95}, c, err
-	})
+	}
+	if s.wants(partEnroll) {
+		return s.runs(partEnroll, run)
+	}
+	_, _, err := run() // without phones nothing else can be measured
+	return err
 }
 
 // enroll lets phones come in over the air.
