@@ -3,7 +3,7 @@ package storage_test
 import (
 	"fmt"
 	"path/filepath"
-	"sync/atomic"
+	"sync"
 	"testing"
 	"time"
 
@@ -15,8 +15,9 @@ import (
 	"rollcall/storage/storagetest"
 )
 
-// engines runs a benchmark on both engines, by one worker and by 16.
-func engines(b *testing.B, run func(b *testing.B, s *storage.Store)) {
+// engines runs a benchmark on both engines, with one worker and with 16. setup
+// prepares a store for n operations and gives the work of a worker.
+func engines(b *testing.B, setup func(b *testing.B, s *storage.Store, n int) func(worker int) (once func())) {
 	dsns := map[string]func(b *testing.B) string{
 		"sqlite": func(b *testing.B) string { return "sqlite:" + filepath.Join(b.TempDir(), "rollcall.db") },
 	}
@@ -26,13 +27,20 @@ func engines(b *testing.B, run func(b *testing.B, s *storage.Store)) {
 	for name, dsn := range dsns {
 		for _, workers := range []int{1, 16} {
 			b.Run(fmt.Sprintf("%s/%d", name, workers), func(b *testing.B) {
-				s := storagetest.Open(b, dsn(b))
-				if workers == 1 {
-					b.SetParallelism(0)
-				} else {
-					b.SetParallelism(8)
+				work := setup(b, storagetest.Open(b, dsn(b)), b.N)
+				b.ResetTimer()
+				var wg sync.WaitGroup
+				for worker := range workers {
+					wg.Go(func() {
+						once := work(worker)
+						for i := worker; i < b.N; i += workers {
+							once()
+						}
+					})
 				}
-				run(b, s)
+				wg.Wait()
+				b.StopTimer()
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "ops/s")
 			})
 		}
 	}
@@ -58,46 +66,38 @@ func enrolled(b *testing.B, s *storage.Store, n, finished, open int) []mdm.Enrol
 
 // BenchmarkPoll is an idle connect.
 func BenchmarkPoll(b *testing.B) {
-	engines(b, func(b *testing.B, s *storage.Store) {
-		devices := enrolled(b, s, 200, 50, 0)
-		var next atomic.Int64
-		b.ResetTimer()
-		b.RunParallel(func(pb *testing.PB) {
-			for pb.Next() {
-				if _, _, err := s.Poll(b.Context(), devices[int(next.Add(1))%len(devices)].Fingerprint, ""); err != nil {
+	engines(b, func(b *testing.B, s *storage.Store, _ int) func(int) func() {
+		devices := enrolled(b, s, 50, 50, 0)
+		return func(worker int) func() {
+			i := worker
+			return func() {
+				i++
+				if _, _, err := s.Poll(b.Context(), devices[i%len(devices)].Fingerprint, ""); err != nil {
 					b.Error(err)
 				}
 			}
-		})
+		}
 	})
 }
 
 // BenchmarkReport is an acknowledgement that is answered with the next command.
 func BenchmarkReport(b *testing.B) {
-	engines(b, func(b *testing.B, s *storage.Store) {
-		devices := enrolled(b, s, 32, 50, b.N/32+40)
-		var next atomic.Int64
-		b.ResetTimer()
-		b.RunParallel(func(pb *testing.PB) {
-			e := devices[next.Add(1)%32]
+	engines(b, func(b *testing.B, s *storage.Store, n int) func(int) func() {
+		devices := enrolled(b, s, 16, 50, n+1)
+		return func(worker int) func() {
+			e := devices[worker]
 			c, err := s.HandOut(b.Context(), e.ID, time.Now(), time.Minute)
 			if err != nil {
 				b.Error(err)
 			}
-			for pb.Next() {
-				if c == nil {
-					e = devices[next.Add(1)%32]
-					if c, err = s.HandOut(b.Context(), e.ID, time.Now(), 0); err != nil {
-						b.Error(err)
-					}
-					continue
-				}
+			return func() {
 				r, err := s.Report(b.Context(), mdm.Report{EnrollmentID: e.ID, CommandID: c.ID, State: policy.CommandAcknowledged, Result: make([]byte, 500), At: time.Now()}, time.Minute)
-				if err != nil {
-					b.Error(err)
+				if err != nil || r.Next == nil {
+					b.Error(r, err)
+					return
 				}
 				c = r.Next
 			}
-		})
+		}
 	})
 }
