@@ -10,7 +10,9 @@ import (
 )
 
 // NewCommand makes a command of a RequestType with its request keys, under a
-// new CommandUUID. keys is not kept.
+// new CommandUUID. keys is not kept. A RequestType among them is
+// enroll.KindInvalid unless it is the same one: what is recorded, and what the
+// caller may send, is decided by the first.
 func NewCommand(requestType string, keys map[string]any) (Command, error) {
 	return buildCommand(enroll.NewID(), requestType, keys)
 }
@@ -18,6 +20,9 @@ func NewCommand(requestType string, keys map[string]any) (Command, error) {
 func buildCommand(id, requestType string, keys map[string]any) (Command, error) {
 	inner := map[string]any{"RequestType": requestType}
 	for k, v := range keys {
+		if k == "RequestType" && v != requestType {
+			return Command{}, bad("request_type_twice", "the keys of the command name another RequestType than %q", requestType)
+		}
 		inner[k] = v
 	}
 	body, err := plist.Encode(map[string]any{"CommandUUID": id, "Command": inner})

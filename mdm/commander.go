@@ -36,10 +36,13 @@ func (c *Commander) Send(ctx context.Context, d enroll.Device, requestType strin
 		return "", bad("request_type_missing", "the command has no request_type")
 	case ActionDisenroll:
 		cmd, err = RemoveProfile(EnrollmentIdentifier)
+		if err == nil {
+			err = c.Enrollments.Disenrolling(ctx, e.ID, cmd.ID)
+		}
 	case ActionRenew:
 		cmd, err = c.renewal(ctx, e, d)
 	default:
-		cmd, err = NewCommand(requestType, keys)
+		cmd, err = NewCommand(requestType, plainDict(keys))
 	}
 	if err != nil {
 		return "", err

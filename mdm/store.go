@@ -99,6 +99,12 @@ type EnrollmentStore interface {
 	// CheckOut ends a channel; of a device channel also its user channels, and
 	// the device becomes unenrolled. Open commands are cancelled.
 	CheckOut(ctx context.Context, enrollmentID string, at time.Time) error
+	// Disenrolling notes which command removes the enrollment profile.
+	Disenrolling(ctx context.Context, enrollmentID, commandID string) error
+	// Removed ends the enrollment, like CheckOut, if this is the command that
+	// Disenrolling named; it says whether it was. A device that has removed the
+	// profile may never send CheckOut.
+	Removed(ctx context.Context, enrollmentID, commandID string, at time.Time) (bool, error)
 	// RecordFacts lays what the device reported over what is known of it.
 	RecordFacts(ctx context.Context, deviceID string, f enroll.Facts) error
 	// Seen stores when enrollments were last heard of, without waiting for the
@@ -179,4 +185,14 @@ type QueueStore interface {
 	// Stale makes a push due for enrollments that have open commands queued
 	// before cutoff and were not pushed since: the safety net for lost wakes.
 	Stale(ctx context.Context, cutoff, now time.Time) (int, error)
+}
+
+// DeviceHistory reads the commands of a device over all its enrollments, also
+// those that have ended.
+type DeviceHistory interface {
+	// DeviceCommands lists those of the newest enrollment first, in it the
+	// newest command first; Page.After is an ID.
+	DeviceCommands(ctx context.Context, deviceID string, p enroll.Page) ([]CommandRecord, error)
+	// DeviceCommand is KindNotFound where the command is not one of the device.
+	DeviceCommand(ctx context.Context, deviceID, commandID string) (CommandRecord, error)
 }
