@@ -67,11 +67,13 @@ const (
 // session runs statements on a pool or in a transaction.
 type session struct {
 	engine
-	stmt func(ctx context.Context, query string) (*sqlx.Stmt, error)
+	detached bool // statements do not end with their context
+	stmt     func(ctx context.Context, query string) (*sqlx.Stmt, error)
 }
 
 // get reads one row; sql.ErrNoRows when there is none.
 func (q *session) get(ctx context.Context, dest any, query string, args ...any) error {
+	ctx = q.context(ctx)
 	st, err := q.stmt(ctx, query)
 	if err != nil {
 		return err
@@ -81,6 +83,7 @@ func (q *session) get(ctx context.Context, dest any, query string, args ...any) 
 
 // all reads rows.
 func (q *session) all(ctx context.Context, dest any, query string, args ...any) error {
+	ctx = q.context(ctx)
 	st, err := q.stmt(ctx, query)
 	if err != nil {
 		return err
@@ -90,6 +93,7 @@ func (q *session) all(ctx context.Context, dest any, query string, args ...any) 
 
 // exec changes rows and says how many.
 func (q *session) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	ctx = q.context(ctx)
 	st, err := q.stmt(ctx, query)
 	if err != nil {
 		return 0, err
@@ -99,6 +103,13 @@ func (q *session) exec(ctx context.Context, query string, args ...any) (int64, e
 		return 0, err
 	}
 	return res.RowsAffected()
+}
+
+func (q *session) context(ctx context.Context) context.Context {
+	if q.detached {
+		return context.WithoutCancel(ctx)
+	}
+	return ctx
 }
 
 // do runs a command of the engine.

@@ -245,6 +245,78 @@ func TestClosuresAreIndependent(t *testing.T) {
 	})
 }
 
+// TestSQLiteCancelInGroup: a caller that goes away in the middle of its closure
+// takes nobody's work with it, which an interrupted statement would.
+func TestSQLiteCancelInGroup(t *testing.T) {
+	s := openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "rollcall.db"))
+	ctx, cancel := context.WithCancel(t.Context())
+	err := s.write(ctx, func(tx *session) error {
+		cancel()
+		_, err := tx.exec(ctx, `INSERT INTO settings (name, value, updated_at) VALUES ('x', '', 0)`)
+		return err
+	})
+	var n int
+	if err := s.one(t.Context(), &n, `SELECT count(*) FROM settings`); err != nil || n != 1 {
+		t.Errorf("%d rows, %v", n, err)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// TestPolicyChangeMeetsEnrollment: a device that enrolls while a policy change
+// has looked for enrolled devices, but is not committed, waits for it. Else
+// neither would see the other.
+func TestPolicyChangeMeetsEnrollment(t *testing.T) {
+	if pgtest.Skipped() {
+		return
+	}
+	s := openTest(t, pgtest.Database(t, ""))
+	ctx := t.Context()
+	if _, _, err := s.ChangeDevice(ctx, "AAA", nil, func(*enroll.Device, string) (enroll.Device, error) {
+		return enroll.Device{ID: "device", State: enroll.StatePreEnrolled}, nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	e, err := s.Authenticate(ctx, mdm.Authentication{DeviceID: "device", UDID: "u", Fingerprint: "f", At: now()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	enrolled := make(chan error, 1)
+	if err := s.write(ctx, func(tx *session) error {
+		if err := tx.do(ctx, tx.mutex(mutexPolicies, false)); err != nil {
+			return err
+		}
+		if err := markDue(ctx, tx, `e.device_id <> ''`); err != nil {
+			return err
+		}
+		go func() {
+			_, err := s.TokenUpdate(ctx, mdm.TokenUpdate{Enrollment: e, Fingerprint: "f", Token: []byte{1}, At: now()})
+			enrolled <- err
+		}()
+		for waiting := 0; waiting == 0; {
+			select {
+			case err := <-enrolled:
+				return fmt.Errorf("it did not wait: %w", err)
+			default:
+			}
+			if err := s.one(ctx, &waiting, `SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+				AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-enrolled; err != nil {
+		t.Fatal(err)
+	}
+	if due, err := s.ClaimDue(ctx, now(), time.Minute, 10); err != nil || len(due) != 1 {
+		t.Errorf("due %v, %v", due, err)
+	}
+}
+
 func TestClosed(t *testing.T) {
 	onEngines(t, func(t *testing.T, dsn string) {
 		s, err := Open(t.Context(), testConfig(t, dsn))

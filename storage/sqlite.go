@@ -177,7 +177,7 @@ func (e *sqliteEngine) snapshot(ctx context.Context, fn func(*session) error) er
 	return inTransaction(ctx, e, e.readers, &e.reading, true, fn)
 }
 
-// transact hands fn to the writer. The closure does not end with ctx once it
+// transact hands fn to the writer. Its statements do not end with ctx once it
 // runs: SQLite answers an interrupted statement by rolling back everything,
 // which would take the rest of the group with it.
 func (e *sqliteEngine) transact(ctx context.Context, fn func(*session) error) error {
@@ -279,7 +279,7 @@ func (e *sqliteEngine) savepoint(j *job) error {
 
 func (e *sqliteEngine) call(j *job) (err error) {
 	defer func() { j.panicked = recover() }()
-	return j.fn(&session{engine: e, stmt: func(_ context.Context, query string) (*sqlx.Stmt, error) { return e.prepared(query) }})
+	return j.fn(&session{engine: e, detached: true, stmt: func(_ context.Context, query string) (*sqlx.Stmt, error) { return e.prepared(query) }})
 }
 
 func (e *sqliteEngine) prepared(query string) (*sqlx.Stmt, error) {
