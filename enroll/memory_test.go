@@ -3,6 +3,7 @@ package enroll
 import (
 	"context"
 	"maps"
+	"slices"
 	"time"
 )
 
@@ -15,12 +16,14 @@ type memory struct {
 	devices  map[string]Device // by serial
 	users    map[string]User   // by domain and e-mail
 	requests map[string]Request
+	secrets  map[[32]byte]string // hash -> ID of the request
+	messages []Message
 	writes   int
 	err      error
 }
 
 func newMemory(devices ...Device) *memory {
-	m := &memory{devices: map[string]Device{}, users: map[string]User{}, requests: map[string]Request{}}
+	m := &memory{devices: map[string]Device{}, users: map[string]User{}, requests: map[string]Request{}, secrets: map[[32]byte]string{}}
 	for _, d := range devices {
 		m.devices[d.Serial] = d
 	}
@@ -111,20 +114,54 @@ func (m *memory) ApplyImport(_ context.Context, imp Import, merge func(*Device, 
 	return report, m.err
 }
 
-func (m *memory) CreateRequests(_ context.Context, rs []Request) error {
+func (m *memory) CreateRequests(_ context.Context, invites []Invite) error {
 	if m.err != nil {
 		return m.err
 	}
-	for _, r := range rs {
-		m.requests[r.ID] = r
+	for _, i := range invites {
+		m.requests[i.ID] = i.Request
+		m.link(i.ID, i.Link)
 	}
 	return nil
+}
+
+func (m *memory) link(id string, l Link) {
+	m.secrets[l.SecretHash] = id
+	if l.Message != nil {
+		m.messages = append(m.messages, *l.Message)
+	}
+}
+
+func (m *memory) Request(_ context.Context, id string) (Request, error) {
+	r, ok := m.requests[id]
+	if !ok {
+		return r, Errorf(KindNotFound, "request_unknown", "there is no such enrollment request")
+	}
+	return r, nil
+}
+
+func (m *memory) AddLink(ctx context.Context, id string, l Link, change func(Request) (Request, error)) (Request, error) {
+	r, err := m.ChangeRequest(ctx, id, change)
+	if err == nil {
+		m.link(id, l)
+	}
+	return r, err
+}
+
+func (m *memory) RequestsToRemind(_ context.Context, vias []Via, sent, now, until time.Time, _ int) ([]Request, error) {
+	var found []Request
+	for _, r := range m.requests {
+		if slices.Contains(vias, r.Via) && r.CreatedAt.Before(sent) && r.ExpiresAt.After(now) && !r.ExpiresAt.After(until) {
+			found = append(found, r)
+		}
+	}
+	return found, m.err
 }
 
 func (m *memory) Invitation(_ context.Context, hash [32]byte) (Invitation, error) {
 	for _, r := range m.requests {
 		for _, d := range m.devices {
-			if r.SecretHash == hash && d.ID == r.DeviceID {
+			if m.secrets[hash] == r.ID && d.ID == r.DeviceID {
 				return Invitation{Request: r, Device: d}, m.err
 			}
 		}

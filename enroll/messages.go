@@ -26,6 +26,14 @@ func (v Via) address(u User) string {
 	return u.Email
 }
 
+// handedOver is the state of a request whose new link goes this way.
+func (v Via) handedOver() RequestState {
+	if v == ViaLink {
+		return RequestSent
+	}
+	return RequestQueued
+}
+
 // Languages are those that messages are written in.
 var Languages = []string{"en", "de"}
 
@@ -58,9 +66,10 @@ type Message struct {
 // written in it. The address is the one that the user has now.
 type Letter struct {
 	Message
+	Problem   string // why it cannot be sent to anybody; empty: it can
 	Address   string
 	Name      string // of the user; may be empty
-	Language  string // empty: not known
+	Language  string // of the user, BCP 47; empty: not known
 	Serial    string
 	Platform  Platform
 	SentBy    string

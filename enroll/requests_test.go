@@ -17,7 +17,7 @@ func invited(t *testing.T, change ...func(*Device)) (q *Requests, m *memory, at 
 	at = &clock{noon}
 	m = newMemory(stored(change...))
 	q = NewRequests(m, m, at.now)
-	sent, err := q.Send(t.Context(), []string{"C02XK1"}, "admin")
+	sent, err := q.Send(t.Context(), Order{Serials: []string{"C02XK1"}, By: "admin"})
 	if err != nil || len(sent) != 1 {
 		t.Fatalf("sent %v, %v", sent, err)
 	}
@@ -37,7 +37,7 @@ func only(t *testing.T, m *memory) Request {
 
 func TestRequestsSend(t *testing.T) {
 	m := newMemory(stored(), stored(func(d *Device) { d.ID, d.Serial, d.UserID, d.State = "D2", "X2", "", StateUnenrolled }))
-	sent, err := NewRequests(m, m, (&clock{noon.In(time.FixedZone("", 3600))}).now).Send(t.Context(), []string{"c02-xk1", "X2", "C02XK1", " x2"}, "admin")
+	sent, err := NewRequests(m, m, (&clock{noon.In(time.FixedZone("", 3600))}).now).Send(t.Context(), Order{Serials: []string{"c02-xk1", "X2", "C02XK1", " x2"}, By: "admin"})
 	if err != nil || len(sent) != 2 || len(m.requests) != 2 {
 		t.Fatalf("sent %+v, %v; stored %v", sent, err, m.requests)
 	}
@@ -46,8 +46,11 @@ func TestRequestsSend(t *testing.T) {
 		{Serial: "X2", Request: Request{DeviceID: "D2"}},
 	} {
 		got := sent[i]
-		want.Secret, want.Request.ID, want.Request.SecretHash = got.Secret, got.Request.ID, HashSecret(got.Secret)
-		want.Request.State, want.Request.CreatedBy = RequestSent, "admin"
+		want.Secret, want.Request.ID = got.Secret, got.Request.ID
+		if m.secrets[HashSecret(got.Secret)] != got.Request.ID {
+			t.Errorf("%s: the secret is not that of the request", want.Serial)
+		}
+		want.Request.Via, want.Request.State, want.Request.CreatedBy = ViaLink, RequestSent, "admin"
 		want.Request.CreatedAt, want.Request.ExpiresAt = noon, noon.Add(RequestLifetime)
 		if diff := cmp.Diff(want, got); diff != "" || len(got.Secret) < 43 || got.Request.CreatedAt.Location() != time.UTC {
 			t.Errorf("%s with the secret %q (-want +got):\n%s", want.Serial, got.Secret, diff)
@@ -71,7 +74,7 @@ func TestRequestsSendRefusesAll(t *testing.T) {
 		kind    Kind
 		code    string
 	}{
-		{"none", nil, nil, KindInvalid, "serials_count"},
+		{"none", nil, nil, KindInvalid, "recipients_missing"},
 		{"too many", many, nil, KindInvalid, "serials_count"},
 		{"unknown", []string{"C02XK1", "Y3"}, nil, KindNotFound, "device_unknown"},
 		{"empty", []string{"C02XK1", " - "}, nil, KindNotFound, "device_unknown"},
@@ -85,7 +88,7 @@ func TestRequestsSendRefusesAll(t *testing.T) {
 				c.second(&second)
 			}
 			m := newMemory(stored(), second)
-			sent, err := NewRequests(m, m, nil).Send(t.Context(), c.serials, "admin")
+			sent, err := NewRequests(m, m, nil).Send(t.Context(), Order{Serials: c.serials, By: "admin"})
 			wantError(t, err, c.kind, c.code)
 			if len(sent) > 0 || len(m.requests) > 0 {
 				t.Errorf("sent %v, stored %v", sent, m.requests)
@@ -94,7 +97,7 @@ func TestRequestsSendRefusesAll(t *testing.T) {
 	}
 	m := newMemory(stored())
 	m.err = errors.New("disk on fire")
-	if sent, err := NewRequests(m, m, nil).Send(t.Context(), []string{"C02XK1"}, "admin"); !errors.Is(err, m.err) || sent != nil {
+	if sent, err := NewRequests(m, m, nil).Send(t.Context(), Order{Serials: []string{"C02XK1"}, By: "admin"}); !errors.Is(err, m.err) || sent != nil {
 		t.Errorf("without a store: %v, %v", sent, err)
 	}
 }

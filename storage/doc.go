@@ -19,8 +19,8 @@
 // by bytes in both engines. Columns that hold secrets are sealed with the
 // purpose "table/column/key".
 //
-// Rows are locked in the order device, enrollment, request, command, delivery,
-// push, so that transactions do not meet head-on; where two do, one is retried.
+// Rows are locked in the order device, enrollment, request, message, command,
+// delivery, push, so that transactions do not meet head-on; where two do, one is retried.
 // A closure that a caller hands in (ChangeDevice, Decide, ...) runs inside the
 // transaction and must not call the store.
 //

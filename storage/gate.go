@@ -120,7 +120,7 @@ func knownOf(ctx context.Context, tx *session, a enroll.Attempt, tail string) (e
 	switch {
 	case a.RequestSecret != "":
 		hash := enroll.HashSecret(a.RequestSecret)
-		err = tx.get(ctx, &q, selectRequest+"WHERE q.secret_hash = ?"+tail, hash[:])
+		err = tx.get(ctx, &q, selectRequest+ofSecret+tail, hash[:])
 	case a.RequestID != "":
 		err = tx.get(ctx, &q, selectRequest+"WHERE q.id = ?"+tail, a.RequestID)
 	default:

@@ -17,26 +17,29 @@ type requestRow struct {
 	ID         string `json:"id"`
 	DeviceID   string `json:"device_id"`
 	UserID     string `json:"user_id"`
-	SecretHash []byte `json:"secret_hash"`
+	Via        string `json:"via"`
 	State      string `json:"state"`
+	Problem    string `json:"problem"`
 	Ownership  string `json:"ownership"`
 	CreatedBy  string `json:"created_by"`
 	CreatedAt  int64  `json:"created_at"`
 	ExpiresAt  int64  `json:"expires_at"`
 	OpenedAt   int64  `json:"opened_at"`
 	AcceptedAt int64  `json:"accepted_at"`
+	RemindedAt int64  `json:"reminded_at"`
 	ClosedAt   int64  `json:"closed_at"`
 }
 
-const selectRequest = `SELECT q.id, q.device_id, q.user_id, q.secret_hash, q.state, q.ownership, q.created_by, q.created_at, q.expires_at,
-	q.opened_at, q.accepted_at, q.closed_at FROM requests q `
+const selectRequest = `SELECT q.id, q.device_id, q.user_id, q.via, q.state, q.problem, q.ownership, q.created_by, q.created_at, q.expires_at,
+	q.opened_at, q.accepted_at, q.reminded_at, q.closed_at FROM requests q `
+
+// ofSecret finds the request by the hash of a secret.
+const ofSecret = `WHERE q.id = (SELECT s.request_id FROM request_secrets s WHERE s.hash = ?)`
 
 func (r requestRow) request() enroll.Request {
-	q := enroll.Request{ID: r.ID, DeviceID: r.DeviceID, UserID: r.UserID, State: enroll.RequestState(r.State), Ownership: enroll.Ownership(r.Ownership),
-		CreatedBy: r.CreatedBy, CreatedAt: instant(r.CreatedAt), ExpiresAt: instant(r.ExpiresAt), OpenedAt: instant(r.OpenedAt),
-		AcceptedAt: instant(r.AcceptedAt), ClosedAt: instant(r.ClosedAt)}
-	copy(q.SecretHash[:], r.SecretHash)
-	return q
+	return enroll.Request{ID: r.ID, DeviceID: r.DeviceID, UserID: r.UserID, Via: enroll.Via(r.Via), State: enroll.RequestState(r.State), Problem: r.Problem,
+		Ownership: enroll.Ownership(r.Ownership), CreatedBy: r.CreatedBy, CreatedAt: instant(r.CreatedAt), ExpiresAt: instant(r.ExpiresAt),
+		OpenedAt: instant(r.OpenedAt), AcceptedAt: instant(r.AcceptedAt), RemindedAt: instant(r.RemindedAt), ClosedAt: instant(r.ClosedAt)}
 }
 
 func noRequest() error {
@@ -66,22 +69,24 @@ func lockRequest(ctx context.Context, tx *session, id string) (deviceRow, reques
 }
 
 // CreateRequests implements enroll.RequestStore.
-func (s *Store) CreateRequests(ctx context.Context, rs []enroll.Request) error {
+func (s *Store) CreateRequests(ctx context.Context, invites []enroll.Invite) error {
 	return s.write(ctx, func(tx *session) error {
-		ordered := slices.SortedFunc(slices.Values(rs), func(a, b enroll.Request) int { return strings.Compare(a.DeviceID, b.DeviceID) })
+		ordered := slices.SortedFunc(slices.Values(invites), func(a, b enroll.Invite) int { return strings.Compare(a.DeviceID, b.DeviceID) })
 		for _, r := range ordered {
 			row, err := lockDevice(ctx, tx, r.DeviceID)
 			if err != nil {
 				return err
 			}
-			if _, err := tx.exec(ctx, `UPDATE requests SET state = ?, closed_at = ? WHERE device_id = ? AND closed_at = 0`,
-				string(enroll.RequestCancelled), micros(r.CreatedAt), r.DeviceID); err != nil {
+			if err := cancelRequests(ctx, tx, r.DeviceID, r.CreatedAt); err != nil {
 				return err
 			}
-			if _, err := tx.exec(ctx, `INSERT INTO requests (id, device_id, user_id, secret_hash, state, ownership, created_by, created_at, expires_at,
-				opened_at, accepted_at, closed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-				r.ID, r.DeviceID, r.UserID, r.SecretHash[:], string(r.State), string(r.Ownership), r.CreatedBy, micros(r.CreatedAt),
-				micros(r.ExpiresAt), micros(r.OpenedAt), micros(r.AcceptedAt), micros(r.ClosedAt)); err != nil {
+			if _, err := tx.exec(ctx, `INSERT INTO requests (id, device_id, user_id, via, state, problem, ownership, created_by, created_at, expires_at,
+				opened_at, accepted_at, reminded_at, closed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+				r.ID, r.DeviceID, r.UserID, string(r.Via), string(r.State), r.Problem, string(r.Ownership), r.CreatedBy, micros(r.CreatedAt),
+				micros(r.ExpiresAt), micros(r.OpenedAt), micros(r.AcceptedAt), micros(r.RemindedAt), micros(r.ClosedAt)); err != nil {
+				return err
+			}
+			if err := s.addLink(ctx, tx, r.ID, r.Link); err != nil {
 				return err
 			}
 			fresh := row
@@ -96,6 +101,21 @@ func (s *Store) CreateRequests(ctx context.Context, rs []enroll.Request) error {
 	})
 }
 
+// cancelRequests withdraws the open requests of a locked device.
+func cancelRequests(ctx context.Context, tx *session, deviceID string, at time.Time) error {
+	var open []string
+	if err := tx.all(ctx, &open, `UPDATE requests SET state = ?, closed_at = ? WHERE device_id = ? AND closed_at = 0 RETURNING id`,
+		string(enroll.RequestCancelled), micros(at), deviceID); err != nil {
+		return err
+	}
+	for _, id := range open {
+		if err := dropMessages(ctx, tx, id, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Request implements enroll.RequestStore.
 func (s *Store) Request(ctx context.Context, id string) (enroll.Request, error) {
 	var r requestRow
@@ -108,11 +128,15 @@ func (s *Store) Request(ctx context.Context, id string) (enroll.Request, error) 
 }
 
 // Requests implements enroll.RequestStore.
-func (s *Store) Requests(ctx context.Context, deviceID string, p enroll.Page) ([]enroll.Request, error) {
-	query, args := selectRequest+"WHERE q.id < ? ORDER BY q.id DESC LIMIT ?", []any{lastKey(p), pageLimit(p)}
-	if deviceID != "" {
-		query, args = selectRequest+"WHERE q.device_id = ? AND q.id < ? ORDER BY q.id DESC LIMIT ?", []any{deviceID, lastKey(p), pageLimit(p)}
+func (s *Store) Requests(ctx context.Context, f enroll.RequestFilter, p enroll.Page) ([]enroll.Request, error) {
+	query, args := selectRequest+"WHERE q.id < ?", []any{lastKey(p)}
+	if f.DeviceID != "" {
+		query, args = query+" AND q.device_id = ?", append(args, f.DeviceID)
 	}
+	if f.State != "" {
+		query, args = query+" AND q.state = ?", append(args, string(f.State))
+	}
+	query, args = query+" ORDER BY q.id DESC LIMIT ?", append(args, pageLimit(p))
 	var rows []requestRow
 	if err := s.all(ctx, &rows, query, args...); err != nil {
 		return nil, err
@@ -130,7 +154,7 @@ func (s *Store) Invitation(ctx context.Context, secretHash [32]byte) (enroll.Inv
 	err := s.read(ctx, func(tx *session) error {
 		inv = enroll.Invitation{}
 		var r requestRow
-		if err := tx.get(ctx, &r, selectRequest+"WHERE q.secret_hash = ?", secretHash[:]); errors.Is(err, sql.ErrNoRows) {
+		if err := tx.get(ctx, &r, selectRequest+ofSecret, secretHash[:]); errors.Is(err, sql.ErrNoRows) {
 			return noRequest()
 		} else if err != nil {
 			return err
@@ -154,6 +178,11 @@ func (s *Store) Invitation(ctx context.Context, secretHash [32]byte) (enroll.Inv
 // ChangeRequest implements enroll.RequestStore. When the changed request is
 // closed without its device having enrolled, the device is no longer invited.
 func (s *Store) ChangeRequest(ctx context.Context, id string, change func(enroll.Request) (enroll.Request, error)) (enroll.Request, error) {
+	return s.changeRequest(ctx, id, change, nil)
+}
+
+// changeRequest writes a changed request, and what more there is with it.
+func (s *Store) changeRequest(ctx context.Context, id string, change func(enroll.Request) (enroll.Request, error), more func(tx *session) error) (enroll.Request, error) {
 	var result enroll.Request
 	err := s.write(ctx, func(tx *session) error {
 		device, row, err := lockRequest(ctx, tx, id)
@@ -165,15 +194,26 @@ func (s *Store) ChangeRequest(ctx context.Context, id string, change func(enroll
 		if err != nil {
 			return err
 		}
-		fresh.ID, fresh.DeviceID, fresh.SecretHash = old.ID, old.DeviceID, old.SecretHash
+		fresh.ID, fresh.DeviceID = old.ID, old.DeviceID
 		result = fresh
+		if more != nil {
+			if err := more(tx); err != nil {
+				return err
+			}
+		}
 		if fresh == old {
 			return nil
 		}
-		if _, err := tx.exec(ctx, `UPDATE requests SET user_id = ?, state = ?, ownership = ?, created_by = ?, created_at = ?, expires_at = ?,
-			opened_at = ?, accepted_at = ?, closed_at = ? WHERE id = ?`, fresh.UserID, string(fresh.State), string(fresh.Ownership), fresh.CreatedBy,
-			micros(fresh.CreatedAt), micros(fresh.ExpiresAt), micros(fresh.OpenedAt), micros(fresh.AcceptedAt), micros(fresh.ClosedAt), id); err != nil {
+		if _, err := tx.exec(ctx, `UPDATE requests SET user_id = ?, via = ?, state = ?, problem = ?, ownership = ?, created_by = ?, created_at = ?, expires_at = ?,
+			opened_at = ?, accepted_at = ?, reminded_at = ?, closed_at = ? WHERE id = ?`, fresh.UserID, string(fresh.Via), string(fresh.State), fresh.Problem,
+			string(fresh.Ownership), fresh.CreatedBy, micros(fresh.CreatedAt), micros(fresh.ExpiresAt), micros(fresh.OpenedAt), micros(fresh.AcceptedAt),
+			micros(fresh.RemindedAt), micros(fresh.ClosedAt), id); err != nil {
 			return err
+		}
+		if !fresh.ClosedAt.IsZero() {
+			if err := dropMessages(ctx, tx, id, fresh.ClosedAt); err != nil {
+				return err
+			}
 		}
 		changed := device
 		if fresh.State == enroll.RequestAccepted {

@@ -5,7 +5,6 @@ import (
 	"embed"
 	"fmt"
 	html "html/template"
-	"slices"
 	"strings"
 	text "text/template"
 	"unicode"
@@ -104,11 +103,13 @@ func (c composer) compose(l enroll.Letter) (content, error) {
 	return out, nil
 }
 
+// templates are those of a language ("de", "de-AT"), or the server's.
 func (c composer) templates(language string) templates {
-	if !slices.Contains(enroll.Languages, language) {
-		language = c.language
+	primary, _, _ := strings.Cut(strings.ToLower(language), "-")
+	if t, ok := languages[primary]; ok {
+		return t
 	}
-	return languages[language]
+	return languages[c.language]
 }
 
 // test writes the message that shows whether sending works.

@@ -17,7 +17,7 @@ func TestLanguagesAndKinds(t *testing.T) {
 		says     []string
 	}{
 		"default":          {"", enroll.MessageInvitation, enroll.PlatformApple, "Gerät bei Example anmelden", []string{"Guten Tag Anna anna", "Apple-Gerät"}},
-		"German reminder":  {"de", enroll.MessageReminder, enroll.PlatformAndroid, "Erinnerung: Gerät bei Example anmelden", []string{"Erinnerung", "Android-Gerät"}},
+		"German reminder":  {"de-AT", enroll.MessageReminder, enroll.PlatformAndroid, "Erinnerung: Gerät bei Example anmelden", []string{"Erinnerung", "Android-Gerät"}},
 		"English":          {"en", enroll.MessageInvitation, enroll.PlatformAndroid, "Enroll your device with Example", []string{"Hello Anna anna", "Android device"}},
 		"English reminder": {"en", enroll.MessageReminder, enroll.PlatformIOS, "Reminder: Enroll your device with Example", []string{"this is a reminder", "iPhone or iPad"}},
 		"no texts":         {"tlh", enroll.MessageInvitation, enroll.PlatformIOS, "Gerät bei Example anmelden", []string{"Guten Tag", "iPhone oder iPad"}},

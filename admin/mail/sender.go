@@ -19,8 +19,7 @@ import (
 type Outbox interface {
 	// ClaimMessages leases due messages of a channel to this worker until
 	// now+lease, the oldest first. Those that have become pointless (request
-	// closed, or accepted before its reminder) or have no address any more are
-	// finished instead.
+	// closed, or accepted before its reminder) are dropped instead.
 	ClaimMessages(ctx context.Context, via enroll.Via, now time.Time, lease time.Duration, limit int) ([]enroll.Letter, error)
 	// FinishMessage stores what became of a claimed message, and moves its
 	// request from queued to sent, or from queued or sent to bounced. The
@@ -208,7 +207,10 @@ func (s *Sender) batch(ctx, sending context.Context, c *channel) int {
 
 // result sends one letter and judges the answer.
 func (s *Sender) result(sending context.Context, l enroll.Letter, c *channel, r run) enroll.MessageResult {
-	v := r.deliver(sending, l)
+	v := verdict{outcome: enroll.MessageBounced, words: l.Problem, cause: causeAddress}
+	if l.Problem == "" {
+		v = r.deliver(sending, l)
+	}
 	result := enroll.MessageResult{Letter: l, Outcome: v.outcome, Error: v.words, At: s.options.Now()}
 	if v.outcome == enroll.MessageRetry {
 		if sending.Err() != nil {

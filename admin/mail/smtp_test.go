@@ -90,9 +90,11 @@ func TestOneRefusalHarmsNobodyElse(t *testing.T) {
 	p.Treat("greylist@example.com", peer.Rule{Code: 451, Text: "Later", AtData: true})
 	noAddress := letter("bad")
 	noAddress.Address = "Anna <a@example.com>, b@example.com"
-	d := newDesk(t, Options{SMTP: s}, letter("gone"), letter("full"), letter("picky"), letter("greylist"), noAddress, letter("anna"))
-	results := d.want(enroll.MessageBounced, enroll.MessageRetry, enroll.MessageBounced, enroll.MessageRetry, enroll.MessageBounced, enroll.MessageSent)
-	for i, want := range []string{"550 5.1.1 No such user here", "450 4.1.1 Mailbox busy", "554 5.1.1 Looks like spam", "451 4.1.1 Later", "the user's e-mail address is not one", ""} {
+	nobody := letter("nobody")
+	nobody.Problem = "has left"
+	d := newDesk(t, Options{SMTP: s}, letter("gone"), letter("full"), letter("picky"), letter("greylist"), noAddress, nobody, letter("anna"))
+	results := d.want(enroll.MessageBounced, enroll.MessageRetry, enroll.MessageBounced, enroll.MessageRetry, enroll.MessageBounced, enroll.MessageBounced, enroll.MessageSent)
+	for i, want := range []string{"550 5.1.1 No such user here", "450 4.1.1 Mailbox busy", "554 5.1.1 Looks like spam", "451 4.1.1 Later", "the user's e-mail address is not one", "has left", ""} {
 		if results[i].Error != want {
 			t.Errorf("result %d says %q, want %q", i, results[i].Error, want)
 		}

@@ -33,7 +33,7 @@ func TestWithRealRequests(t *testing.T) {
 	if _, _, _, err := roll.Put(t.Context(), "C39XK1ABCD01", enroll.DeviceInput{Platform: &platform, Ownership: &ownership, User: &enroll.User{Email: "anna@example.com", Name: "Anna"}}); err != nil {
 		t.Fatal(err)
 	}
-	sent, err := requests.Send(t.Context(), []string{"C39XK1ABCD01"}, "IT desk")
+	sent, err := requests.Send(t.Context(), enroll.Order{Serials: []string{"C39XK1ABCD01"}, By: "IT desk"})
 	if err != nil {
 		t.Fatal(err)
 	}

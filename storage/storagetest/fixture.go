@@ -216,9 +216,8 @@ func (w *world) bind(name string, to policy.Target) {
 // request invites a device until a second.
 func (w *world) request(d enroll.Device, until int) enroll.Request {
 	w.Helper()
-	_, hash := enroll.NewSecret()
-	r := enroll.Request{ID: enroll.NewID(), DeviceID: d.ID, UserID: d.UserID, SecretHash: hash, State: enroll.RequestSent, CreatedBy: "admin", CreatedAt: start, ExpiresAt: at(until)}
-	w.ok(w.CreateRequests(w.ctx, []enroll.Request{r}))
+	r := enroll.Request{ID: enroll.NewID(), DeviceID: d.ID, UserID: d.UserID, Via: enroll.ViaLink, State: enroll.RequestSent, CreatedBy: "admin", CreatedAt: start, ExpiresAt: at(until)}
+	w.ok(w.CreateRequests(w.ctx, []enroll.Invite{{Request: r, Link: enroll.Link{SecretHash: enroll.HashSecret("secret of " + r.ID)}}}))
 	return r
 }
 

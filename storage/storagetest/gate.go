@@ -26,15 +26,15 @@ func testRequests(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if got, err := w.Request(w.ctx, second.ID); err != nil || got != second {
 				w.Fatalf("request %+v, %v", got, err)
 			}
-			list, err := w.Requests(w.ctx, d.ID, enroll.Page{Limit: 1})
+			list, err := w.Requests(w.ctx, enroll.RequestFilter{DeviceID: d.ID}, enroll.Page{Limit: 1})
 			w.ok(err)
 			if len(list) != 1 || list[0].ID != second.ID {
 				w.Fatalf("newest: %+v", list)
 			}
-			if list, err = w.Requests(w.ctx, "", enroll.Page{After: second.ID}); err != nil || len(list) != 1 || list[0].ID != first.ID {
+			if list, err = w.Requests(w.ctx, enroll.RequestFilter{}, enroll.Page{After: second.ID}); err != nil || len(list) != 1 || list[0].ID != first.ID {
 				w.Fatalf("second page: %+v, %v", list, err)
 			}
-			w.kind(w.CreateRequests(w.ctx, []enroll.Request{{ID: enroll.NewID(), DeviceID: "nobody"}}), enroll.KindNotFound)
+			w.kind(w.CreateRequests(w.ctx, []enroll.Invite{{Request: enroll.Request{ID: enroll.NewID(), DeviceID: "nobody"}}}), enroll.KindNotFound)
 			w.enroll("BBB", fingerprint(1))
 			b, err := w.Device(w.ctx, "BBB")
 			w.ok(err)
@@ -49,7 +49,7 @@ func testRequests(t *testing.T, open func(t *testing.T) *storage.Store) {
 			})
 			w.ok(err)
 			r := w.request(d, 100)
-			inv, err := w.Invitation(w.ctx, r.SecretHash)
+			inv, err := w.Invitation(w.ctx, enroll.HashSecret("secret of "+r.ID))
 			w.ok(err)
 			if inv.Request != r || inv.Device.Serial != "AAA" || inv.User.Name != "Ann" {
 				w.Fatalf("invitation %+v", inv)
@@ -181,8 +181,8 @@ func testGate(t *testing.T, open func(t *testing.T) *storage.Store) {
 			})
 			w.ok(err)
 			secret, hash := enroll.NewSecret()
-			r := enroll.Request{ID: enroll.NewID(), DeviceID: d.ID, SecretHash: hash, State: enroll.RequestAccepted, Ownership: enroll.OwnershipCorporate, ExpiresAt: at(100)}
-			w.ok(w.CreateRequests(w.ctx, []enroll.Request{r}))
+			r := enroll.Request{ID: enroll.NewID(), DeviceID: d.ID, State: enroll.RequestAccepted, Ownership: enroll.OwnershipCorporate, ExpiresAt: at(100)}
+			w.ok(w.CreateRequests(w.ctx, []enroll.Invite{{Request: r, Link: enroll.Link{SecretHash: hash}}}))
 			gate := enroll.NewGate(w.Store, nil)
 			for name, a := range map[string]enroll.Attempt{"secret": {RequestSecret: secret}, "ID": {RequestID: r.ID}} {
 				whole := attempt("AAA")

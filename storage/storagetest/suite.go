@@ -15,6 +15,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"roll", testRoll},
 		{"import", testImport},
 		{"requests", testRequests},
+		{"messages", testMessages},
 		{"gate", testGate},
 		{"enrollments", testEnrollments},
 		{"queue", testQueue},
