@@ -27,7 +27,7 @@ func (c *doctorCmd) Run(ctx context.Context) error {
 	}
 	defer store.Close()
 	failed := false
-	for _, f := range app.Examine(ctx, o, store, time.Now()) {
+	for _, f := range append(app.Examine(ctx, o, store, time.Now()), app.ExamineMail(ctx, o)...) {
 		fmt.Printf("%-5s %s\n", f.Level, f.What)
 		if f.Fix != "" {
 			fmt.Printf("      -> %s\n", f.Fix)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"rollcall/admin"
+	"rollcall/admin/mail"
 	"rollcall/certs"
 	"rollcall/enroll"
 	"rollcall/mdm"
@@ -39,7 +40,9 @@ type App struct {
 	deliverer    *policy.Deliverer
 	seen         *mdm.Seen
 	commander    *mdm.Commander
+	sender       *mail.Sender
 	requests     *enroll.Requests
+	restrictions *enroll.Restrictions
 	metrics      *metrics
 	dailyDone    time.Time // day of the last daily upkeep; upkeep only
 
@@ -140,6 +143,11 @@ func (a *App) wire() error {
 	gate.Log = a.log
 	roll := enroll.NewRoll(a.store, a.now)
 	a.requests = enroll.NewRequests(a.store, a.store, a.now)
+	if a.sender, err = a.newSender(); err != nil {
+		return err
+	}
+	a.requests.Channels = a.sender.Channels()
+	a.restrictions = enroll.NewRestrictions(a.store, a.store, a.now)
 	identities := certs.NewIdentities(a.ca, a.store, a.now)
 	a.certificates = apns.NewCertificates(a.store, a.now)
 
@@ -226,6 +234,7 @@ func (a *App) Start() {
 		})
 	}
 	a.spawn("push", a.pusher.Run)
+	a.spawn("messages", a.sender.Run)
 	a.spawn("delivery", a.deliverer.Run)
 	a.spawn("last seen", a.seen.Run)
 	a.spawn("upkeep", a.upkeep)
@@ -257,6 +266,7 @@ func (a *App) upkeep(ctx context.Context) error {
 		} else if n > 0 {
 			a.log.InfoContext(ctx, "requests expired", "count", n)
 		}
+		a.remind(ctx)
 		if n, err := a.store.Stale(ctx, now.Add(-staleAfter), now); err != nil && ctx.Err() == nil {
 			a.log.WarnContext(ctx, "stale commands not looked for", "error", err)
 		} else if n > 0 {

@@ -47,6 +47,18 @@ type Options struct {
 	SigningCert string `help:"Certificate chain in PEM that configuration profiles are signed with; default: unsigned." type:"path" env:"ROLLCALL_SIGNING_CERT"`
 	SigningKey  string `help:"Key of the signing certificate in PEM." type:"path" env:"ROLLCALL_SIGNING_KEY"`
 
+	SMTPURL          string `help:"Mail server: smtp://[USER@]HOST[:PORT] (STARTTLS, port 587) or smtps://[USER@]HOST[:PORT] (TLS, port 465). Default: none; requests are sent as links." name:"smtp-url" env:"ROLLCALL_SMTP_URL"`
+	SMTPPassword     string `help:"Password of the mail server's user." name:"smtp-password" env:"ROLLCALL_SMTP_PASSWORD"`
+	SMTPPasswordFile string `help:"File that holds the value of --smtp-password." name:"smtp-password-file" type:"path" env:"ROLLCALL_SMTP_PASSWORD_FILE"`
+	SMTPRoots        string `help:"Certificates in PEM that the mail server is trusted by; default: the system's." name:"smtp-roots" type:"path" env:"ROLLCALL_SMTP_ROOTS"`
+	MailFrom         string `help:"Sender of messages, such as \"Example IT <mdm@example.com>\"." env:"ROLLCALL_MAIL_FROM"`
+	MailReplyTo      string `help:"Where answers to messages go; default: the sender." env:"ROLLCALL_MAIL_REPLY_TO"`
+	SMSURL           string `help:"SMS gateway's hook (docs/requests.md); default: none." name:"sms-url" env:"ROLLCALL_SMS_URL"`
+	SMSSecret        string `help:"Key that signs calls of the SMS gateway." name:"sms-secret" env:"ROLLCALL_SMS_SECRET"`
+	SMSSecretFile    string `help:"File that holds the value of --sms-secret." name:"sms-secret-file" type:"path" env:"ROLLCALL_SMS_SECRET_FILE"`
+	Language         string `help:"Language of messages to users whose language is not known." enum:"en,de" default:"en" env:"ROLLCALL_LANGUAGE"`
+	ReminderDays     int    `help:"How many days before its end a request that was not accepted is sent again, once; 0: never." default:"5" env:"ROLLCALL_REMINDER_DAYS"`
+
 	OneURL       bool     `help:"Give devices one URL for check-in and connect." env:"ROLLCALL_ONE_URL"`
 	ClientHeader string   `help:"Header in which a proxy passes the TLS client certificate (RFC 9440 or escaped PEM)." env:"ROLLCALL_CLIENT_HEADER"`
 	Proxies      []string `help:"Networks of the proxies whose headers are believed, such as 10.0.0.0/8." env:"ROLLCALL_PROXIES"`
@@ -122,6 +134,7 @@ func (o *Options) Check() error {
 	if o.ClientHeader != "" && len(o.Proxies) == 0 {
 		add("--client-header needs --proxies: the header is believed from those networks only")
 	}
+	o.checkMail(add)
 	if _, err := o.proxies(); err != nil {
 		add("--proxies: %v", err)
 	}
