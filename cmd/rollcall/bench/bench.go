@@ -27,6 +27,7 @@ const (
 // scale is how much of everything.
 type scale struct {
 	Runs      int
+	Keys      int // RSA keys that all phones share
 	Phones    int // in an enrollment run; the first run's go on to connect
 	Load      time.Duration
 	Warm      time.Duration // before Load
@@ -42,9 +43,9 @@ type scale struct {
 
 // The scales of a whole measurement and of a look whether everything works.
 var (
-	whole = scale{Runs: 3, Phones: 200, Load: 5 * time.Second, Warm: time.Second, Peer: []int{1, 4, 128}, PeerLoad: 2 * time.Second,
-		Past: 10_000, Commands: 50, Pushes: 20_000, Import: 100_000, Roll: 1_000_000, Decisions: 2_000}
-	quick = scale{Runs: 1, Phones: 24, Load: time.Second, Warm: 200 * time.Millisecond, Peer: []int{1}, PeerLoad: 500 * time.Millisecond,
+	whole = scale{Runs: 3, Keys: 16, Phones: 200, Load: 5 * time.Second, Warm: time.Second, Peer: []int{1, 4, 128}, PeerLoad: 2 * time.Second,
+		Past: 10_000, Commands: 40, Pushes: 20_000, Import: 100_000, Roll: 1_000_000, Decisions: 2_000}
+	quick = scale{Runs: 1, Keys: 8, Phones: 24, Load: time.Second, Warm: 200 * time.Millisecond, Peer: []int{1}, PeerLoad: 500 * time.Millisecond,
 		Past: 500, Commands: 25, Pushes: 1_000, Import: 2_000, Roll: 50_000, Decisions: 300}
 )
 

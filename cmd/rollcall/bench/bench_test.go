@@ -33,7 +33,7 @@ func TestMain(m *testing.M) {
 }
 
 // tiny is enough for every part to have something to do.
-var tiny = scale{Runs: 1, Phones: 4, Load: 100 * time.Millisecond, Warm: 20 * time.Millisecond, Past: 20, Commands: 3, Pushes: 50, Import: 60, Roll: 300, Decisions: 40}
+var tiny = scale{Runs: 1, Keys: 1, Phones: 2, Load: 60 * time.Millisecond, Warm: 10 * time.Millisecond, Past: 5, Commands: 3, Pushes: 10, Import: 20, Roll: 100, Decisions: 20}
 
 // TestDocument measures a little of everything, on SQLite.
 func TestDocument(t *testing.T) {

@@ -217,7 +217,7 @@ func (r *report) method(b *strings.Builder) {
 - **First check-in**: from the Authenticate of a phone that answers pushes to its last acknowledgement; the push that wakes it is in between.
 - **Pushes**: %s rows of the outbox come due at once. The clock runs from the first push that the simulator accepts until the last result is stored.
 - **Memory**: VmRSS of the server's process, at rest after a restart on the database with its enrolled phones.
-`, s.Phones, s.Load, s.Warm, s.Commands, poolKeys, thousands(float64(s.Pushes)))
+`, s.Phones, s.Load, s.Warm, s.Commands, s.Keys, thousands(float64(s.Pushes)))
 }
 
 func plural(n int, what string) string {

@@ -32,10 +32,7 @@ type site struct {
 	log    string          // path of the server's log
 }
 
-const (
-	databaseName = "rollcall_bench"
-	poolKeys     = 16 // RSA keys that all phones share
-)
+const databaseName = "rollcall_bench"
 
 // open starts a server on an empty database, with the restriction on.
 func (b *bench) open(ctx context.Context) (*site, error) {
@@ -44,7 +41,7 @@ func (b *bench) open(ctx context.Context) (*site, error) {
 	if s.db, err = b.engine.create(databaseName); err != nil {
 		return nil, err
 	}
-	if s.keys, err = fleet.NewKeyPool(poolKeys, 2048); err != nil {
+	if s.keys, err = fleet.NewKeyPool(b.scale.Keys, 2048); err != nil {
 		return nil, err
 	}
 	if s.Stage, err = stage.Start(ctx, stage.Options{Database: s.db.dsn, LogLevel: "warn", Log: io.Discard, Elsewhere: s.server.elsewhere(s.log)}); err != nil {
