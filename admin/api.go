@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -10,12 +11,15 @@ import (
 	"reflect"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humamux"
 	"github.com/gorilla/mux"
 
+	"rollcall/admin/webhook"
 	"rollcall/enroll"
 	"rollcall/mdm"
 	"rollcall/mdm/apns"
@@ -31,24 +35,42 @@ const (
 	profileLimit = 8 << 20
 )
 
-// API serves the admin API. All exported fields but Kick, Now and Logger are
-// needed.
+// API serves the admin API. The exported fields up to PublicURL are needed.
 type API struct {
 	Roll             *enroll.Roll
 	Requests         *enroll.Requests
 	Gate             *enroll.Gate
 	Decisions        enroll.DecisionStore
+	Restrictions     *enroll.Restrictions
+	Approvals        *enroll.Approvals
 	Policies         policy.Store
 	Deliveries       Deliveries
 	Queue            Queue
+	History          DeviceHistory
 	Commands         Commander
 	PushCertificates PushCertificates
+	Mail             Mailer
 	Tokens           TokenStore
+	Audit            AuditStore
+	Events           EventStore
+	Webhooks         webhook.Store
+	Answers          AnswerStore
+	Snapshots        Snapshots
+	Atomic           Atomic
 	Mobileconfig     func(data []byte) (policy.Profile, error) // decodes an unsigned or signed profile
 	PublicURL        string                                    // "https://mdm.example.com", where phones find this server
 	Kick             func()                                    // wakes delivery and push workers after a change
 	Now              func() time.Time
 	Logger           *slog.Logger
+
+	Limit                RateLimit                    // of each token
+	AllowPrivateWebhooks bool                         // let webhooks lead to addresses that are not public
+	EventsChanged        func() <-chan struct{}       // closed when there are more events; nil: streams look at each heartbeat
+	RequestID            func(context.Context) string // the request in the log, for the audit log
+	Stopping             <-chan struct{}              // closed when the server begins to stop; ends streams and exports
+
+	tokenLimits, failureLimits *limiter
+	streams, exports           atomic.Int32
 }
 
 // Deliveries tells what a device got of its policies.
@@ -93,6 +115,7 @@ func (a *API) Handler() http.Handler {
 	if a.Logger == nil {
 		a.Logger = slog.Default()
 	}
+	a.tokenLimits, a.failureLimits = newLimiter(a.Limit), newLimiter(failureLimit)
 	router := mux.NewRouter().UseEncodedPath() // a name may hold a slash
 	router.Use(unescapeVars)
 	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -123,7 +146,7 @@ func (a *API) mount(router *mux.Router) huma.API {
 		RejectUnknownQueryParameters: true,
 	}
 	api := humamux.New(router, config)
-	api.UseMiddleware(a.limitBody(api), a.authorize(api))
+	api.UseMiddleware(a.limitBody(api), a.authorize(api), a.idempotent(api), a.audited)
 	r := routes{api: api, a: a}
 	r.document()
 	r.settings()
@@ -131,11 +154,18 @@ func (a *API) mount(router *mux.Router) huma.API {
 	r.devices()
 	r.commands()
 	r.groups()
+	r.users()
 	r.policies()
 	r.requests()
 	r.decisions()
+	r.gate()
 	r.pushCertificate()
+	r.mail()
 	r.tokens()
+	r.audit()
+	r.events()
+	r.webhooks()
+	r.batch()
 	return api
 }
 
@@ -154,9 +184,12 @@ var tags = []*huma.Tag{
 	{Name: "Commands", Description: "What enrolled devices are told to do, and what they answered."},
 	{Name: "Imports", Description: "CSV files that put devices on the roll."},
 	{Name: "Groups", Description: "Sets of devices that policies are bound to."},
+	{Name: "Users", Description: "Owners of devices, and the domains they belong to."},
 	{Name: "Policies", Description: "What devices are to have. Bound before enrollment, it is what a device gets at its first check-in."},
 	{Name: "Requests", Description: "Enrollment requests: invitations with a one-time link."},
 	{Name: "Gate", Description: "Every arrival of a device and what became of it."},
+	{Name: "Events", Description: "What happens, as a stream, a list and webhooks."},
+	{Name: "Audit", Description: "Every change made through this API, in a chain that shows where somebody tampered with it."},
 	{Name: "Settings", Description: "Enrollment settings, push certificate, tokens."},
 }
 
@@ -180,6 +213,9 @@ func add[I, O any](r routes, role Role, op huma.Operation, handle func(context.C
 	}
 	op.Responses["default"] = &huma.Response{Description: "Any error", Content: map[string]*huma.MediaType{"application/problem+json": {Schema: schemaOf[Problem](r)}}}
 	if role != "" {
+		if op.Method == http.MethodPost {
+			op.Parameters = append(op.Parameters, idempotencyParam())
+		}
 		op.Metadata = map[string]any{roleMetadata: role}
 		op.Security = []map[string][]string{{tokenScheme: {}}}
 		op.Extensions = map[string]any{"x-role": role}
@@ -287,11 +323,17 @@ type ListParams struct {
 
 func (in ListParams) page() (enroll.Page, error) {
 	after, err := base64.RawURLEncoding.DecodeString(in.Cursor)
-	if err != nil {
-		return enroll.Page{}, enroll.Errorf(enroll.KindInvalid, "cursor_invalid", "the cursor is not one that a list gave").WithHint("Use next_cursor of the previous page, or leave it out to start anew.")
+	if err != nil || !utf8.Valid(after) || bytes.IndexByte(after, 0) >= 0 {
+		return enroll.Page{}, cursorUnknown()
 	}
 	return enroll.Page{Limit: in.Limit, After: string(after)}, nil
 }
+
+func cursorUnknown() error {
+	return newProblem(http.StatusBadRequest, "cursor_invalid", "The cursor is not one that this list gave.", "Use next_cursor of the previous page, or leave it out to start anew.")
+}
+
+func encodeCursor(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
 
 // list is the body of every list.
 type list[T any] struct {
@@ -306,7 +348,7 @@ func listOf[R, T any](rows []R, p enroll.Page, key func(R) string, view func(R) 
 		out.Items = append(out.Items, view(r))
 	}
 	if p.Limit > 0 && len(rows) >= p.Limit {
-		out.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(key(rows[len(rows)-1])))
+		out.NextCursor = encodeCursor(key(rows[len(rows)-1]))
 	}
 	return out
 }

@@ -77,7 +77,18 @@ func (a *API) authorize(api huma.API) func(huma.Context, func(huma.Context)) {
 			return
 		}
 		ctx := c.Context()
+		if token, ok := inBatch(ctx); ok && (!batchable[c.Operation().OperationID] || !token.Role.Includes(role)) {
+			a.refuse(api, c, a.problem(ctx, notBatchable(c.Operation())))
+			return
+		} else if ok {
+			next(c)
+			return
+		}
 		token, err := a.authenticate(ctx, c.Header("Authorization"))
+		if p := a.limited(token, c.RemoteAddr(), err); p != nil {
+			a.refuse(api, c, p)
+			return
+		}
 		if err == nil && !token.Role.Includes(role) {
 			err = enroll.Errorf(enroll.KindForbidden, "role_needed", "this needs a token with the role %s; yours is %s", role, token.Role)
 		}
@@ -85,8 +96,23 @@ func (a *API) authorize(api huma.API) func(huma.Context, func(huma.Context)) {
 			a.refuse(api, c, a.problem(ctx, err))
 			return
 		}
-		next(huma.WithValue(c, callerKey{}, token))
+		next(huma.WithContext(c, enroll.WithActor(context.WithValue(ctx, callerKey{}, token), token.Name)))
 	}
+}
+
+// limited answers who asks too much: a token, or an address that has none.
+func (a *API) limited(token Token, remote string, err error) *Problem {
+	switch {
+	case err == nil:
+		if wait := a.tokenLimits.take(token.ID); wait > 0 {
+			return tooMany(wait, "The token asks too often.")
+		}
+	case enroll.KindOf(err) == enroll.KindUnauthorized:
+		if wait := a.failureLimits.take(remoteKey(remote)); wait > 0 {
+			return tooMany(wait, "There were too many requests without a valid token from this address.")
+		}
+	}
+	return nil
 }
 
 func (a *API) authenticate(ctx context.Context, header string) (Token, error) {

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -23,7 +26,10 @@ type Problem struct {
 	Hint   string          `json:"hint,omitempty" doc:"What to do next."`
 	Errors []ProblemDetail `json:"errors,omitempty" doc:"Everything that is wrong with the input, where there is more to say than detail does."`
 
-	challenge string // WWW-Authenticate of a 401
+	Current any `json:"current,omitempty" doc:"The row as it is now, where somebody else has changed it meanwhile."`
+
+	challenge  string // WWW-Authenticate of a 401
+	retryAfter time.Duration
 }
 
 // ProblemDetail is one thing that is wrong with the input: line and column of
@@ -47,10 +53,14 @@ func (p *Problem) GetStatus() int { return p.Status }
 
 // GetHeaders implements huma.HeadersError.
 func (p *Problem) GetHeaders() http.Header {
-	if p.challenge == "" {
-		return nil
+	h := http.Header{}
+	if p.challenge != "" {
+		h.Set("WWW-Authenticate", p.challenge)
 	}
-	return http.Header{"Www-Authenticate": {p.challenge}}
+	if p.retryAfter > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.retryAfter.Seconds()))))
+	}
+	return h
 }
 
 // ContentType implements huma.ContentTypeFilter.

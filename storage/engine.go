@@ -67,7 +67,8 @@ const (
 // session runs statements on a pool or in a transaction.
 type session struct {
 	engine
-	detached bool // statements do not end with their context
+	detached bool     // statements do not end with their context
+	journal  *journal // what a transaction notes; nil outside of Store.write
 	stmt     func(ctx context.Context, query string) (*sqlx.Stmt, error)
 }
 
@@ -102,7 +103,9 @@ func (q *session) exec(ctx context.Context, query string, args ...any) (int64, e
 	if err != nil {
 		return 0, err
 	}
-	return res.RowsAffected()
+	n, err := res.RowsAffected()
+	q.journal.count(query, n)
+	return n, err
 }
 
 func (q *session) context(ctx context.Context) context.Context {

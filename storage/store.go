@@ -38,6 +38,7 @@ type Store struct {
 	engine
 	sealer Sealer
 	log    *slog.Logger
+	chain  chainKey
 }
 
 // Open opens the database and brings its schema up to date.
@@ -83,22 +84,12 @@ func (s *Store) Engine() string { return s.name() }
 
 // one reads one row in one statement; sql.ErrNoRows when there is none.
 func (s *Store) one(ctx context.Context, dest any, query string, args ...any) error {
-	return unavailable(s.pool().get(ctx, dest, query, args...))
+	return unavailable(s.reader(ctx).get(ctx, dest, query, args...))
 }
 
 // all reads rows in one statement.
 func (s *Store) all(ctx context.Context, dest any, query string, args ...any) error {
-	return unavailable(s.pool().all(ctx, dest, query, args...))
-}
-
-// write runs fn in one transaction; it may run again.
-func (s *Store) write(ctx context.Context, fn func(tx *session) error) error {
-	return unavailable(s.transact(ctx, fn))
-}
-
-// read runs fn on one state of the database, without locks.
-func (s *Store) read(ctx context.Context, fn func(tx *session) error) error {
-	return unavailable(s.snapshot(ctx, fn))
+	return unavailable(s.reader(ctx).all(ctx, dest, query, args...))
 }
 
 // seal encrypts a column of a row; nil stays nil.

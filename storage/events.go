@@ -1,0 +1,315 @@
+package storage
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"rollcall/admin"
+	"rollcall/enroll"
+)
+
+var _ admin.EventStore = (*Store)(nil)
+
+type outboxRow struct {
+	ID   string `json:"id"`
+	Seq  int64  `json:"seq"`
+	Type string `json:"type"`
+	At   int64  `json:"at"`
+	Refs string `json:"refs"`
+}
+
+const (
+	outboxFields = `id text, seq bigint, type text, at bigint, refs text`
+	outboxChunk  = 1000
+)
+
+var (
+	outboxNames  = columnNames(outboxFields)
+	selectOutbox = "SELECT " + columns("", outboxNames) + " FROM events "
+	insertOutbox = "INSERT INTO events (" + columns("", outboxNames) + ") SELECT " + columns("r.", outboxNames) + " FROM "
+)
+
+func (r outboxRow) event() (enroll.Event, error) {
+	refs, err := decode[enroll.EventRefs](r.Refs)
+	return enroll.Event{ID: r.ID, Seq: r.Seq, Type: enroll.EventType(r.Type), At: instant(r.At), Refs: refs}, err
+}
+
+// tell writes events in the transaction of what they tell. One with an ID that
+// is there already is not told twice.
+func tell(ctx context.Context, tx *session, events ...enroll.Event) error {
+	for start := 0; start < len(events); start += outboxChunk {
+		chunk := events[start:min(start+outboxChunk, len(events))]
+		rows := make([]outboxRow, len(chunk))
+		for i, e := range chunk {
+			rows[i] = outboxRow{ID: e.ID, Type: string(e.Type), At: micros(e.At), Refs: clean(encode(e.Refs))}
+		}
+		if _, err := tx.exec(ctx, insertOutbox+tx.records(outboxFields)+" WHERE true ON CONFLICT (id) DO NOTHING", encode(rows)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// tellDevices tells what devices have become, and writes it down for the audit
+// log; before has the rows that were there. An import is one entry, which its
+// own transaction writes.
+func tellDevices(ctx context.Context, tx *session, before map[string]deviceBefore, rows []deviceRow) error {
+	events := make([]enroll.Event, 0, len(rows))
+	for _, fresh := range rows {
+		old := before[fresh.ID].deviceRow
+		if e, ok := deviceEvent(old, fresh); ok {
+			events = append(events, e)
+		}
+		if enroll.ImportOf(ctx) == "" {
+			tx.record(ctx, "device", fresh.Serial, auditedDevice(old), auditedDevice(fresh))
+		}
+	}
+	return tell(ctx, tx, events...)
+}
+
+// auditedDevice is what the audit log keeps of a device: what an admin can say
+// of it. What the device told of itself is not in it; before the user has
+// accepted nobody may read that.
+func auditedDevice(r deviceRow) any {
+	if r.ID == "" {
+		return nil
+	}
+	return struct {
+		Platform    string          `json:"platform"`
+		Ownership   string          `json:"ownership"`
+		Name        string          `json:"name,omitempty"`
+		UserID      string          `json:"user_id,omitempty"`
+		State       string          `json:"state"`
+		AssetTag    string          `json:"asset_tag,omitempty"`
+		Tags        json.RawMessage `json:"tags,omitempty"`
+		Notes       string          `json:"notes,omitempty"`
+		NotBefore   time.Time       `json:"not_before,omitzero"`
+		ExpiresAt   time.Time       `json:"expires_at,omitzero"`
+		MaxUses     int             `json:"max_uses,omitempty"`
+		BlockedAt   time.Time       `json:"blocked_at,omitzero"`
+		BlockReason string          `json:"block_reason,omitempty"`
+		Version     int64           `json:"version"`
+	}{r.Platform, r.Ownership, r.Name, r.UserID, r.State, r.AssetTag, json.RawMessage(r.Tags), r.Notes, instant(r.NotBefore), instant(r.ExpiresAt), r.MaxUses,
+		instant(r.BlockedAt), r.BlockReason, r.Version}
+}
+
+// deviceEvent is the event of a change of a device.
+func deviceEvent(old, fresh deviceRow) (enroll.Event, bool) {
+	refs := enroll.EventRefs{Serial: fresh.Serial}
+	event := func(t enroll.EventType) (enroll.Event, bool) { return enroll.NewEvent(t, now(), refs), true }
+	enrolled, unenrolled := string(enroll.StateEnrolled), string(enroll.StateUnenrolled)
+	switch {
+	case old.ID == "":
+		if sources, err := decode[map[string]enroll.Source](fresh.Sources); err == nil && sources["serial"] == enroll.SourceCSV {
+			return event(enroll.EventDeviceImported)
+		}
+		return event(enroll.EventDeviceCreated)
+	case old.State != enrolled && fresh.State == enrolled:
+		return event(enroll.EventDeviceEnrolled)
+	case old.State != unenrolled && fresh.State == unenrolled:
+		return event(enroll.EventDeviceUnenrolled)
+	case old.BlockedAt == 0 && fresh.BlockedAt != 0:
+		return event(enroll.EventDeviceBlocked)
+	case old.BlockedAt != 0 && fresh.BlockedAt == 0:
+		return event(enroll.EventDeviceUnblocked)
+	}
+	if refs.Fields = changedFields(old, fresh); len(refs.Fields) == 0 {
+		return enroll.Event{}, false
+	}
+	return event(enroll.EventDeviceChanged)
+}
+
+// changedFields names what of a device is different, as the API calls it.
+func changedFields(old, fresh deviceRow) []string {
+	var names []string
+	for _, f := range []struct {
+		name    string
+		changed bool
+	}{
+		{"serial", old.Serial != fresh.Serial},
+		{"platform", old.Platform != fresh.Platform},
+		{"ownership", old.Ownership != fresh.Ownership},
+		{"name", old.Name != fresh.Name},
+		{"user", old.UserID != fresh.UserID},
+		{"state", old.State != fresh.State},
+		{"facts", old.Facts != fresh.Facts},
+		{"asset_tag", old.AssetTag != fresh.AssetTag},
+		{"tags", old.Tags != fresh.Tags},
+		{"notes", old.Notes != fresh.Notes},
+		{"not_before", old.NotBefore != fresh.NotBefore},
+		{"expires_at", old.ExpiresAt != fresh.ExpiresAt},
+		{"max_uses", old.MaxUses != fresh.MaxUses},
+		{"uses", old.Uses != fresh.Uses},
+		{"accepted_at", old.AcceptedAt != fresh.AcceptedAt},
+	} {
+		if f.changed {
+			names = append(names, f.name)
+		}
+	}
+	return names
+}
+
+// tellRequest tells that a request came into a state.
+func tellRequest(ctx context.Context, tx *session, requestID, serial string, state enroll.RequestState) error {
+	t, ok := state.Event()
+	if !ok {
+		return nil
+	}
+	return tell(ctx, tx, enroll.NewEvent(t, now(), enroll.EventRefs{Serial: serial, RequestID: requestID}))
+}
+
+// tellPolicies tells that a device has all of its policies, or refused a part
+// of one, when the result of a command was the last word on it. open says that
+// the queue has more to do.
+func tellPolicies(ctx context.Context, tx *session, enrollmentID, commandID string, failed, open bool) error {
+	if open && !failed {
+		return nil
+	}
+	var r struct {
+		Serial string `json:"serial"`
+		Mine   bool   `json:"mine"`
+		Due    bool   `json:"due"`
+	}
+	err := tx.get(ctx, &r, `SELECT d.serial, EXISTS (SELECT 1 FROM delivered i WHERE i.enrollment_id = e.id AND i.command_id = ?) AS mine,
+			EXISTS (SELECT 1 FROM deliveries w WHERE w.device_id = d.id AND w.due_at > 0) AS due
+		FROM enrollments e JOIN devices d ON d.id = e.device_id WHERE e.id = ?`, commandID, enrollmentID)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !r.Mine {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	switch {
+	case failed:
+		return tell(ctx, tx, enroll.NewEvent(enroll.EventPolicyFailed, now(), enroll.EventRefs{Serial: r.Serial, CommandID: commandID}))
+	case !r.Due:
+		return tell(ctx, tx, enroll.NewEvent(enroll.EventPolicyCompleted, now(), enroll.EventRefs{Serial: r.Serial}))
+	}
+	return nil
+}
+
+// Tell writes an event that no change in the database goes with; an ID that is
+// there already is not told twice.
+func (s *Store) Tell(ctx context.Context, e enroll.Event) error {
+	return s.write(ctx, func(tx *session) error { return tell(ctx, tx, e) })
+}
+
+// Events implements admin.EventStore. The newest place is read first: where
+// fewer events than asked for are found, there are no more up to it.
+func (s *Store) Events(ctx context.Context, after int64, types []string, limit int) (events []enroll.Event, last int64, err error) {
+	limit = pageLimit(enroll.Page{Limit: limit})
+	var rows []outboxRow
+	err = s.read(ctx, func(tx *session) error {
+		rows = nil
+		if err := tx.get(ctx, &last, `SELECT seq FROM heads WHERE name = 'events'`); err != nil || last <= after {
+			return err
+		}
+		query, args := selectOutbox+"WHERE seq > 0 AND seq > ?", []any{after}
+		if len(types) > 0 {
+			var names []string
+			for _, t := range enroll.EventTypes {
+				if t.Matches(types) {
+					names = append(names, string(t))
+				}
+			}
+			query += " AND " + tx.in("type")
+			args = append(args, tx.list(names))
+		}
+		return tx.all(ctx, &rows, query+" ORDER BY seq LIMIT ?", append(args, limit)...)
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, r := range rows {
+		e, err := r.event()
+		if err != nil {
+			return nil, 0, err
+		}
+		events = append(events, e)
+	}
+	if len(rows) == limit {
+		last = rows[limit-1].Seq
+	}
+	return events, max(last, after), nil
+}
+
+// EventRange implements admin.EventStore.
+func (s *Store) EventRange(ctx context.Context) (oldest, newest int64, err error) {
+	var r struct {
+		Oldest int64 `json:"oldest"`
+		Newest int64 `json:"newest"`
+	}
+	err = s.one(ctx, &r, `SELECT h.seq AS newest, COALESCE((SELECT min(e.seq) FROM events e WHERE e.seq > 0), h.seq + 1) AS oldest FROM heads h WHERE h.name = 'events'`)
+	return r.Oldest, r.Newest, err
+}
+
+// Publish implements webhook.Outbox. The head of the stream is locked first,
+// so that one server at a time gives places and sees all that the one before
+// it has left.
+func (s *Store) Publish(ctx context.Context, at time.Time) (published int, more bool, err error) {
+	var waiting bool
+	if err := s.one(ctx, &waiting, `SELECT EXISTS (SELECT 1 FROM events WHERE seq = 0)`); err != nil || !waiting {
+		return 0, false, err
+	}
+	err = s.write(ctx, func(tx *session) error {
+		published = 0
+		var h head
+		if err := tx.get(ctx, &h, `SELECT seq, hash FROM heads WHERE name = 'events'`+tx.lock()); err != nil {
+			return err
+		}
+		var rows []outboxRow
+		if err := tx.all(ctx, &rows, selectOutbox+"WHERE seq = 0 ORDER BY id LIMIT ?", outboxChunk); err != nil || len(rows) == 0 {
+			return err
+		}
+		for i := range rows {
+			rows[i].Seq = h.Seq + int64(i) + 1
+		}
+		if _, err := tx.exec(ctx, `UPDATE events SET seq = r.seq FROM `+tx.records("id text, seq bigint")+` WHERE events.id = r.id`, encode(rows)); err != nil {
+			return err
+		}
+		if _, err := tx.exec(ctx, `UPDATE heads SET seq = ? WHERE name = 'events'`, rows[len(rows)-1].Seq); err != nil {
+			return err
+		}
+		published = len(rows)
+		return makeDeliveries(ctx, tx, rows, at)
+	})
+	return published, published == outboxChunk, err
+}
+
+// PurgeEvents implements webhook.Outbox, in batches so that it locks nothing
+// for long.
+func (s *Store) PurgeEvents(ctx context.Context, before time.Time) (int, error) {
+	total := 0
+	for _, query := range []string{
+		`DELETE FROM events WHERE id IN (SELECT o.id FROM (SELECT id, at FROM events WHERE seq > 0 ORDER BY seq LIMIT 1000) AS o WHERE o.at < ?)`,
+		`DELETE FROM webhook_deliveries WHERE id IN (SELECT o.id FROM (SELECT id, created_at, due_at FROM webhook_deliveries ORDER BY id LIMIT 1000) AS o WHERE o.created_at < ? AND o.due_at = 0)`,
+	} {
+		for {
+			var n int64
+			err := s.write(ctx, func(tx *session) (err error) {
+				n, err = tx.exec(ctx, query, micros(before))
+				return err
+			})
+			total += int(n)
+			if err != nil {
+				return total, err
+			}
+			if n == 0 {
+				break
+			}
+		}
+	}
+	return total, nil
+}
+
+// encodeTypes gives patterns as JSON.
+func encodeTypes(types []string) string {
+	if types == nil {
+		types = []string{}
+	}
+	b, _ := json.Marshal(types) // a list of strings always has a form
+	return string(b)
+}
