@@ -14,6 +14,7 @@ import (
 
 	"rollcall/admin"
 	"rollcall/admin/mail"
+	"rollcall/admin/webhook"
 	"rollcall/certs"
 	"rollcall/enroll"
 	"rollcall/mdm"
@@ -41,10 +42,14 @@ type App struct {
 	seen         *mdm.Seen
 	commander    *mdm.Commander
 	sender       *mail.Sender
+	hooks        *webhook.Sender
 	requests     *enroll.Requests
 	restrictions *enroll.Restrictions
 	metrics      *metrics
 	dailyDone    time.Time // day of the last daily upkeep; upkeep only
+
+	stopping chan struct{} // closed when Stop begins
+	stopOnce sync.Once
 
 	main, ops net.Listener
 	servers   []*http.Server
@@ -69,7 +74,7 @@ func New(ctx context.Context, opts Options) (*App, error) {
 	if err := opts.Check(); err != nil {
 		return nil, err
 	}
-	a := &App{opts: opts, now: opts.Now, log: opts.logger(), metrics: newMetrics(), failed: make(chan error, 8)}
+	a := &App{opts: opts, now: opts.Now, log: opts.logger(), metrics: newMetrics(), failed: make(chan error, 8), stopping: make(chan struct{})}
 	if a.now == nil {
 		a.now = time.Now
 	}
@@ -147,6 +152,7 @@ func (a *App) wire() error {
 		return err
 	}
 	a.requests.Channels = a.sender.Channels()
+	a.hooks = a.newHooks()
 	a.restrictions = enroll.NewRestrictions(a.store, a.store, a.now)
 	identities := certs.NewIdentities(a.ca, a.store, a.now)
 	a.certificates = apns.NewCertificates(a.store, a.now)
@@ -235,6 +241,7 @@ func (a *App) Start() {
 	}
 	a.spawn("push", a.pusher.Run)
 	a.spawn("messages", a.sender.Run)
+	a.spawn("webhooks", a.hooks.Run)
 	a.spawn("delivery", a.deliverer.Run)
 	a.spawn("last seen", a.seen.Run)
 	a.spawn("upkeep", a.upkeep)
@@ -272,6 +279,7 @@ func (a *App) upkeep(ctx context.Context) error {
 		} else if n > 0 {
 			a.log.InfoContext(ctx, "devices with old commands pushed again", "count", n)
 		}
+		a.forgetAnswers(ctx, now)
 		a.daily(ctx, now)
 		select {
 		case <-ctx.Done():
@@ -298,6 +306,7 @@ func (a *App) Stop() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), stopTimeout)
 	defer cancel()
 	var errs []error
+	a.stopOnce.Do(func() { close(a.stopping) })
 	for _, s := range a.servers {
 		if err := s.Shutdown(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("requests were still under way: %w", err), s.Close())

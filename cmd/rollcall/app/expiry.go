@@ -11,7 +11,8 @@ import (
 const warnBefore = 30 * 24 * time.Hour
 
 // daily does what is enough once a day: it has identities renewed that end
-// soon, and warns of the push certificate's end.
+// soon, removes decisions that are older than the settings say, and warns of
+// the push certificate's end.
 func (a *App) daily(ctx context.Context, now time.Time) {
 	day := now.Truncate(24 * time.Hour)
 	if !a.dailyDone.Before(day) {
@@ -23,8 +24,14 @@ func (a *App) daily(ctx context.Context, now time.Time) {
 		a.log.WarnContext(ctx, "identities that end soon not looked for", "error", err)
 	}
 	a.deliverer.Kick()
+	if n, err := a.restrictions.ForgetDecisions(ctx); err != nil && ctx.Err() == nil {
+		a.log.WarnContext(ctx, "old decisions not removed", "error", err)
+	} else if n > 0 {
+		a.log.InfoContext(ctx, "old decisions removed", "count", n)
+	}
 	info, err := a.certificates.Info(ctx)
 	if err == nil && info.Installed && now.After(info.NotAfter.Add(-warnBefore)) {
 		a.log.WarnContext(ctx, "the MDM push certificate ends soon; renew it with the same Apple Account", "ends", info.NotAfter)
+		a.tellExpiring(ctx, day, info.NotAfter)
 	}
 }

@@ -67,6 +67,11 @@ type Options struct {
 	APNSRoots string   `help:"Certificates in PEM that --apns-host is trusted by; default: the system's." type:"path" env:"ROLLCALL_APNS_ROOTS"`
 	DeviceCAs []string `help:"Certificates in PEM of device CAs to trust beside Apple's, for trials with simulated devices." name:"device-ca" type:"path" env:"ROLLCALL_DEVICE_CA"`
 
+	AllowPrivateWebhooks bool    `help:"Let webhooks lead to addresses that are not public, and to this machine by http." env:"ROLLCALL_ALLOW_PRIVATE_WEBHOOKS"`
+	EventDays            int     `help:"Days that events are kept." default:"30" env:"ROLLCALL_EVENT_DAYS"`
+	APIRate              float64 `help:"Requests to the admin API per second and token, in the long run; 0: no limit." default:"100" env:"ROLLCALL_API_RATE"`
+	APIBurst             int     `help:"Requests to the admin API at once per token." default:"200" env:"ROLLCALL_API_BURST"`
+
 	LogLevel  string `help:"Least level that is logged." enum:"debug,info,warn,error" default:"info" env:"ROLLCALL_LOG_LEVEL"`
 	LogFormat string `help:"Format of the log." enum:"text,json" default:"text" env:"ROLLCALL_LOG_FORMAT"`
 
@@ -135,6 +140,9 @@ func (o *Options) Check() error {
 		add("--client-header needs --proxies: the header is believed from those networks only")
 	}
 	o.checkMail(add)
+	if o.EventDays < 0 || o.EventDays == 1 { // webhooks are tried for a day
+		add("--event-days is %d; at least 2 are needed", o.EventDays)
+	}
 	if _, err := o.proxies(); err != nil {
 		add("--proxies: %v", err)
 	}
