@@ -231,9 +231,7 @@ func (b *bench) runs(p part, run func() (map[figure]float64, cost, error)) error
 			b.result.Figures[f] = append(b.result.Figures[f], v)
 		}
 		total := b.result.Costs[p]
-		total.Wall, total.Server, total.Postgres, total.Load, total.All, total.Count = total.Wall+c.Wall, total.Server+c.Server,
-			total.Postgres+c.Postgres, total.Load+c.Load, total.All+c.All, total.Count+c.Count
-		b.result.Costs[p] = total
+		b.result.Costs[p] = cost{usage: total.plus(c.usage), Count: total.Count + c.Count}
 	}
 	if !(b.engine.name == postgres && b.missed(p)) && b.Keep == "" {
 		return nil

@@ -10,9 +10,9 @@
 //	  ├── load: signed requests made beforehand, over keep-alive connections
 //	  └── SQL: history, a full roll and full outboxes, written in bulk
 //
-// What is wanted stands in rows.go beside what is measured, and Report.Write
-// makes the document of both: targets met and missed, where the CPU time went,
-// and for each missed target a profile taken while it was missed.
+// What is wanted stands in rows.go beside what is measured, and report.go makes
+// the document of both: targets met and missed, where the CPU time went, and
+// for each missed target a profile of one more run.
 //
 // It does not measure networks: everything is on one machine, so that phones,
 // server and database share its cores. It needs Linux, for /proc.

@@ -154,9 +154,6 @@ func (s *site) idle(ctx context.Context, requests []wire, n int, during time.Dur
 			var latencies []time.Duration
 			for k := i * len(requests) / n; ; k++ {
 				start := time.Now()
-				if !start.Before(until) {
-					return latencies, nil
-				}
 				status, body, err := l.do(requests[k%len(requests)])
 				if err != nil {
 					return nil, err
@@ -164,7 +161,11 @@ func (s *site) idle(ctx context.Context, requests []wire, n int, during time.Dur
 				if status != http.StatusOK || len(body) != 0 {
 					return nil, fmt.Errorf("bench: Idle was answered %d %.200s", status, body)
 				}
-				latencies = append(latencies, time.Since(start))
+				end := time.Now()
+				latencies = append(latencies, end.Sub(start))
+				if !end.Before(until) {
+					return latencies, nil
+				}
 			}
 		})
 	}

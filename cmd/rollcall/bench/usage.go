@@ -25,6 +25,10 @@ func (u usage) minus(v usage) usage {
 	return usage{u.Wall - v.Wall, u.Server - v.Server, u.Postgres - v.Postgres, u.Load - v.Load, u.All - v.All}
 }
 
+func (u usage) plus(v usage) usage {
+	return usage{u.Wall + v.Wall, u.Server + v.Server, u.Postgres + v.Postgres, u.Load + v.Load, u.All + v.All}
+}
+
 // tick is the unit of /proc: USER_HZ, which Linux fixes at 100 for programs.
 const tick = 10 * time.Millisecond
 
