@@ -241,7 +241,7 @@ func TestRequests(t *testing.T) {
 	if _, err := s.api.Requests.Accept(t.Context(), secret, enroll.OwnershipPersonal); err != nil {
 		t.Fatal(err)
 	}
-	s.do("GET /requests?serial=SERIAL1", "").want(200).is("items.0.state=accepted", "items.0.ownership=personal").says("!"+secret, "!link")
+	s.do("GET /requests?serial=SERIAL1", "").want(200).is("items.0.state=accepted", "items.0.ownership=personal").says("!"+secret, `!"link":`)
 	s.do("GET /devices/SERIAL1", "").is("banner=", "ownership=personal")
 	s.do(fmt.Sprintf("POST /requests/%v/cancel", id), "").want(200).is("state=cancelled")
 	s.do(fmt.Sprintf("GET /requests/%v", id), "").want(200).is("state=cancelled", "serial=SERIAL1")

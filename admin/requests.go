@@ -143,7 +143,7 @@ func (r routes) sendRequests() {
 	})
 
 	type resendRequest struct {
-		oneRequest
+		ID   string `path:"id" maxLength:"64"`
 		Body *struct {
 			Via enroll.Via `json:"via,omitempty" enum:"link,email,sms" doc:"Another way than before."`
 		}
