@@ -79,6 +79,34 @@ type queuedView struct {
 	CommandID string `json:"command_id"`
 }
 
+type disenrollView struct {
+	CommandID string       `json:"command_id,omitempty" doc:"Absent where the enrollment was ended by force."`
+	State     enroll.State `json:"state" doc:"Of the device now."`
+	Detail    string       `json:"detail"`
+}
+
+// DeviceHistory is what happened to a device over all its enrollments.
+type DeviceHistory interface {
+	mdm.DeviceHistory
+	enroll.Timeline
+}
+
+type entryView struct {
+	At       time.Time            `json:"at"`
+	Kind     enroll.EntryKind     `json:"kind" enum:"created,changed,request,decision,enrollment,command"`
+	What     string               `json:"what" doc:"The step of a request or enrollment, the code of a decision, the request_type of a command." example:"allow.listed"`
+	State    string               `json:"state,omitempty" doc:"State of a command, outcome of a decision."`
+	Detail   string               `json:"detail,omitempty" doc:"Channel of a decision, error of a command."`
+	Actor    string               `json:"actor,omitempty" doc:"Name of the token. Absent: the device, or the server by itself."`
+	ImportID string               `json:"import_id,omitempty" doc:"The import that did it."`
+	ID       string               `json:"id" doc:"Of the change, request, decision, enrollment or command."`
+	Changes  []enroll.FieldChange `json:"changes,omitempty" doc:"What a change changed."`
+}
+
+func viewEntry(e enroll.Entry) entryView {
+	return entryView{At: utc(e.At), Kind: e.Kind, What: e.What, State: e.State, Detail: e.Detail, Actor: e.Actor, ImportID: e.ImportID, ID: e.ID, Changes: e.Changes}
+}
+
 func (r routes) commands() {
 	a := r.a
 	op := func(id, method, path, summary, description string) huma.Operation {
@@ -103,7 +131,7 @@ func (r routes) commands() {
 		SerialParam
 		ListParams
 	}
-	add(r, RoleViewer, op("list-commands", http.MethodGet, "/commands", "List the commands of a device", "Of its current enrollment, newest first."),
+	add(r, RoleViewer, op("list-commands", http.MethodGet, "/commands", "List the commands of a device", "Over all its enrollments, also those that have ended: the newest enrollment first, in it the newest command first."),
 		func(ctx context.Context, in *listCommands) (*body[list[commandView]], error) {
 			p, err := in.page()
 			if err != nil {
@@ -113,11 +141,9 @@ func (r routes) commands() {
 			if err != nil {
 				return nil, err
 			}
-			var commands []mdm.CommandRecord
-			if d.EnrollmentID != "" {
-				if commands, err = a.Queue.Commands(ctx, d.EnrollmentID, p); err != nil {
-					return nil, err
-				}
+			commands, err := a.History.DeviceCommands(ctx, d.ID, p)
+			if err != nil {
+				return nil, err
 			}
 			return &body[list[commandView]]{listOf(commands, p, func(c mdm.CommandRecord) string { return c.ID }, viewCommand)}, nil
 		})
@@ -132,10 +158,7 @@ func (r routes) commands() {
 			if err != nil {
 				return nil, err
 			}
-			c, err := a.Queue.CommandRecord(ctx, in.ID)
-			if enroll.KindOf(err) == enroll.KindNotFound || err == nil && (d.EnrollmentID == "" || c.EnrollmentID != d.EnrollmentID) {
-				return nil, enroll.Errorf(enroll.KindNotFound, "command_unknown", "the current enrollment of %s has no command %q", d.Serial, in.ID)
-			}
+			c, err := a.History.DeviceCommand(ctx, d.ID, in.ID)
 			return &body[commandView]{viewCommand(c)}, err
 		})
 
@@ -172,19 +195,60 @@ func (r routes) commands() {
 		return &body[queuedView]{queuedView{id}}, nil
 	})
 
-	add(r, RoleOperator, accepted(op("disenroll-device", http.MethodPost, "/disenroll", "Disenroll a device", "Removes the enrollment profile, and with it all that was managed. The row stays on the roll.")),
-		func(ctx context.Context, in *SerialParam) (*body[queuedView], error) {
+	type disenroll struct {
+		SerialParam
+		Body *struct {
+			Force bool `json:"force,omitempty" doc:"End the enrollment on the server at once, without waiting for the device."`
+		}
+	}
+	type disenrolled struct {
+		Status int
+		Body   disenrollView
+	}
+	add(r, RoleOperator, accepted(op("disenroll-device", http.MethodPost, "/disenroll", "Disenroll a device", "Removes the enrollment profile, and with it all that was managed. The device becomes unenrolled when it has done so; the row stays on the roll. "+
+		"With force the enrollment ends on the server alone, at once: for a device that is lost, wiped or never answers, or is stuck in enrolling. A device that is still managed then keeps its profiles until they are removed by hand; it gets no commands any more and may enroll again.")),
+		func(ctx context.Context, in *disenroll) (*disenrolled, error) {
 			d, err := in.device(ctx, a)
 			if err != nil {
 				return nil, err
+			}
+			if in.Body != nil && in.Body.Force {
+				d, err = a.Roll.ReleaseDevice(ctx, d.Serial, a.now().UTC())
+				return &disenrolled{Status: http.StatusOK, Body: disenrollView{State: d.EffectiveAt(a.now()), Detail: "The enrollment has ended on the server. If the device still has the profile, remove it by hand."}}, err
 			}
 			id, err := a.Commands.Send(ctx, d, "Disenroll", nil)
 			if err != nil {
 				return nil, err
 			}
 			a.kick()
-			return &body[queuedView]{queuedView{id}}, nil
+			return &disenrolled{Status: http.StatusAccepted, Body: disenrollView{CommandID: id, State: d.EffectiveAt(a.now()), Detail: "The device is told to remove the profile. If it never answers, call again with {\"force\": true}."}}, nil
 		})
+
+	type listTimeline struct {
+		SerialParam
+		ListParams
+	}
+	timeline := op("get-timeline", http.MethodGet, "/timeline", "Read the history of a device", "Imports and edits, enrollment requests, decisions of the gate, enrollments and commands, newest first.")
+	timeline.Tags = []string{"Devices"}
+	add(r, RoleViewer, timeline, func(ctx context.Context, in *listTimeline) (*body[list[entryView]], error) {
+		p, err := in.page()
+		if err != nil {
+			return nil, err
+		}
+		d, err := in.device(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		entries, next, err := a.History.Timeline(ctx, d.ID, p)
+		if err != nil {
+			return nil, err
+		}
+		out := listOf(entries, enroll.Page{}, func(enroll.Entry) string { return "" }, viewEntry)
+		if next != "" {
+			out.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(next))
+		}
+		return &body[list[entryView]]{out}, nil
+	})
 
 	push := op("push-device", http.MethodPost, "/push", "Wake a device", "It asks for its commands. Every command does this by itself.")
 	push.DefaultStatus = http.StatusAccepted

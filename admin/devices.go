@@ -3,10 +3,14 @@ package admin
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -28,6 +32,13 @@ type DeviceView struct {
 	Banner     string                   `json:"banner,omitempty" doc:"\"Pre enrolled Device\" until the user has accepted the enrollment request." example:"Pre enrolled Device"`
 	Facts      *enroll.Facts            `json:"facts,omitempty" doc:"What is known of the device itself. Absent until the user has accepted the enrollment request."`
 	Sources    map[string]enroll.Source `json:"sources" doc:"Who told a field: csv, api, dep or device."`
+	AssetTag   string                   `json:"asset_tag,omitempty"`
+	Tags       []string                 `json:"tags" doc:"In order."`
+	Notes      string                   `json:"notes,omitempty"`
+	NotBefore  time.Time                `json:"not_before,omitzero" doc:"The row cannot be used to enroll earlier."`
+	ExpiresAt  time.Time                `json:"expires_at,omitzero" doc:"The row cannot be used to enroll from then on; its state is expired unless the device has enrolled."`
+	MaxUses    int                      `json:"max_uses,omitempty" doc:"How often the row can be used to enroll. Absent: any number."`
+	Uses       int                      `json:"uses" doc:"Enrollments so far."`
 	Blocked    *blockView               `json:"blocked,omitempty"`
 	Groups     []string                 `json:"groups" doc:"Names of its groups."`
 	AcceptedAt time.Time                `json:"accepted_at,omitzero" doc:"Enrollment request accepted, or enrolled without one."`
@@ -35,15 +46,7 @@ type DeviceView struct {
 	LastSeenAt time.Time                `json:"last_seen_at,omitzero"`
 	CreatedAt  time.Time                `json:"created_at"`
 	UpdatedAt  time.Time                `json:"updated_at"`
-	Version    int64                    `json:"version" doc:"Grows by one with every change."`
-}
-
-type userView struct {
-	ID     string `json:"id"`
-	Domain string `json:"domain"`
-	Name   string `json:"name,omitempty"`
-	Email  string `json:"email"`
-	Mobile string `json:"mobile,omitempty"`
+	Version    int64                    `json:"version" doc:"Grows by one with every change. Give it as If-Match to change the row only if nobody else has."`
 }
 
 type blockView struct {
@@ -58,19 +61,40 @@ type deviceChangeView struct {
 	Changed bool `json:"changed" doc:"false: it was so already."`
 }
 
-// deviceViews makes devices JSON. It is the only way a device leaves the API:
-// what nobody may see before the user has accepted is taken out here.
-type deviceViews struct {
-	a     *API
-	users map[string]*userView
+// deviceViews makes devices JSON, with their owners and groups read at once.
+// The devices are redacted ones: nothing else comes out of the roll.
+func (a *API) deviceViews(ctx context.Context, devices ...enroll.Device) ([]DeviceView, error) {
+	ids, owners := make([]string, len(devices)), make([]string, len(devices))
+	for i, d := range devices {
+		ids[i], owners[i] = d.ID, d.UserID
+	}
+	users, err := a.Roll.UsersByID(ctx, owners)
+	if err != nil {
+		return nil, err
+	}
+	groups, err := a.Roll.GroupNames(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	views := make([]DeviceView, len(devices))
+	for i, d := range devices {
+		views[i] = a.viewDevice(d, users, groups[d.ID])
+	}
+	return views, nil
 }
 
-func (v *deviceViews) view(ctx context.Context, d enroll.Device) (DeviceView, error) {
-	d = d.Redacted()
-	out := DeviceView{Serial: d.Serial, Platform: d.Platform, Ownership: d.Ownership, Name: d.Name, State: d.Effective(), Sources: d.Sources, Groups: []string{},
+func (a *API) viewDevice(d enroll.Device, users map[string]enroll.User, groups []string) DeviceView {
+	out := DeviceView{Serial: d.Serial, Platform: d.Platform, Ownership: d.Ownership, Name: d.Name, State: d.EffectiveAt(a.now()), Sources: d.Sources, Groups: groups,
+		AssetTag: d.AssetTag, Tags: d.Tags, Notes: d.Notes, NotBefore: utc(d.NotBefore), ExpiresAt: utc(d.ExpiresAt), MaxUses: d.MaxUses, Uses: d.Uses,
 		AcceptedAt: utc(d.AcceptedAt), EnrolledAt: utc(d.EnrolledAt), LastSeenAt: utc(d.LastSeenAt), CreatedAt: utc(d.CreatedAt), UpdatedAt: utc(d.UpdatedAt), Version: d.Version}
 	if out.Sources == nil {
 		out.Sources = map[string]enroll.Source{}
+	}
+	if out.Groups == nil {
+		out.Groups = []string{}
+	}
+	if out.Tags == nil {
+		out.Tags = []string{}
 	}
 	if !d.Accepted() {
 		out.Banner = preEnrolledBanner
@@ -81,39 +105,95 @@ func (v *deviceViews) view(ctx context.Context, d enroll.Device) (DeviceView, er
 	if !d.BlockedAt.IsZero() {
 		out.Blocked = &blockView{At: utc(d.BlockedAt), Reason: d.BlockReason}
 	}
-	var err error
-	if out.User, err = v.user(ctx, d.UserID); err != nil {
+	if u, known := users[d.UserID]; known {
+		v := viewUser(u)
+		out.User = &v
+	}
+	return out
+}
+
+func (a *API) deviceView(ctx context.Context, d enroll.Device) (DeviceView, error) {
+	views, err := a.deviceViews(ctx, d)
+	if err != nil {
 		return DeviceView{}, err
 	}
-	groups, err := v.a.Roll.GroupsOf(ctx, d.ID)
-	for _, g := range groups {
-		out.Groups = append(out.Groups, g.Name)
-	}
-	return out, err
+	return views[0], nil
 }
 
-func (v *deviceViews) user(ctx context.Context, id string) (*userView, error) {
-	if id == "" {
-		return nil, nil
-	}
-	if u, known := v.users[id]; known {
-		return u, nil
-	}
-	u, err := v.a.Roll.User(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	if v.users == nil {
-		v.users = map[string]*userView{}
-	}
-	v.users[id] = &userView{ID: u.ID, Domain: u.Domain, Name: u.Name, Email: u.Email, Mobile: u.Mobile}
-	return v.users[id], nil
+// taggedDevice is a device as the answer of an operation, with its version as
+// the entity tag.
+type taggedDevice struct {
+	ETag string `header:"ETag" doc:"The version, for If-Match."`
+	Body DeviceView
 }
 
-// deviceBody is a device as the answer of an operation.
+func (a *API) taggedBody(ctx context.Context, d enroll.Device) (*taggedDevice, error) {
+	view, err := a.deviceView(ctx, d)
+	return &taggedDevice{ETag: etag(d), Body: view}, err
+}
+
+// deviceBody is a device as the answer of an operation that changes something
+// else.
 func (a *API) deviceBody(ctx context.Context, d enroll.Device) (*body[DeviceView], error) {
-	view, err := (&deviceViews{a: a}).view(ctx, d)
+	view, err := a.deviceView(ctx, d)
 	return &body[DeviceView]{view}, err
+}
+
+func etag(d enroll.Device) string { return fmt.Sprintf("\"%d\"", d.Version) }
+
+// VersionParam is the version an admin has seen.
+type VersionParam struct {
+	IfMatch string `header:"If-Match" maxLength:"40" doc:"Version of the row as it was read. Where somebody else has changed it since, nothing is changed: 409 with the current row." example:"\"7\""`
+}
+
+func (in VersionParam) version() (int64, error) {
+	if in.IfMatch == "" || in.IfMatch == "*" {
+		return 0, nil
+	}
+	v, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(in.IfMatch, "W/"), "\""), 10, 64)
+	if err != nil || v < 1 {
+		return 0, enroll.Errorf(enroll.KindInvalid, "if_match_invalid", "If-Match is not the version of a device").WithHint("Send the version that the device has in the API, like If-Match: \"7\".")
+	}
+	return v, nil
+}
+
+// versionProblem adds the current row to the refusal of a change.
+func (a *API) versionProblem(ctx context.Context, err error) error {
+	var conflict *enroll.VersionConflict
+	if !errors.As(err, &conflict) {
+		return err
+	}
+	view, viewErr := a.deviceView(ctx, conflict.Current)
+	if viewErr != nil {
+		return viewErr
+	}
+	p := a.problem(ctx, err)
+	p.Current = view
+	return p
+}
+
+// DeviceFilterParams narrow a list of devices.
+type DeviceFilterParams struct {
+	State     enroll.State     `query:"state" enum:"pre_enrolled,invited,enrolling,enrolled,unenrolled,pending_approval,blocked,expired"`
+	Platform  enroll.Platform  `query:"platform" enum:"android,ios,apple"`
+	Ownership enroll.Ownership `query:"ownership" enum:"personal,corporate,selectuser"`
+	Group     string           `query:"group" maxLength:"255" doc:"Name of a group the device is a member of."`
+	User      string           `query:"user" maxLength:"64" doc:"ID of the owner."`
+	Domain    string           `query:"domain" maxLength:"255" doc:"Domain of the owner."`
+	Source    enroll.Source    `query:"source" enum:"csv,api,dep,device" doc:"Who put the device on the roll."`
+	Tag       string           `query:"tag" maxLength:"64"`
+	Model     string           `query:"model" maxLength:"255" doc:"Model as the device reports it, in any case. Devices whose user has not accepted the enrollment request have none."`
+	Search    string           `query:"q" maxLength:"255" doc:"Beginning of the serial, the device name, the owner's e-mail address or name, the IMEI or the asset tag."`
+}
+
+func (in DeviceFilterParams) filter(ctx context.Context, a *API) (enroll.DeviceFilter, error) {
+	f := enroll.DeviceFilter{State: in.State, Platform: in.Platform, Ownership: in.Ownership, UserID: in.User, Domain: in.Domain, Source: in.Source, Tag: in.Tag, Model: in.Model}
+	if in.Group == "" {
+		return f, nil
+	}
+	g, err := a.Roll.Group(ctx, in.Group)
+	f.GroupID = g.ID
+	return f, err
 }
 
 // SerialParam is the path of every operation on one device.
@@ -150,6 +230,34 @@ type deviceInput struct {
 	Ownership *enroll.Ownership `json:"ownership,omitempty" enum:"personal,corporate,selectuser" doc:"selectuser lets the user choose while enrolling. Needed for a new row."`
 	Name      *string           `json:"name,omitempty" maxLength:"255" doc:"Device name it is to have; empty for none."`
 	User      *userInput        `json:"user,omitempty" doc:"Owner, who is found or made by domain and e-mail."`
+	AssetTag  *string           `json:"asset_tag,omitempty" maxLength:"255"`
+	Tags      *[]string         `json:"tags,omitempty" maxItems:"50" doc:"All of them: tags that are not named are taken away."`
+	Notes     *string           `json:"notes,omitempty" maxLength:"4000"`
+	NotBefore *time.Time        `json:"not_before,omitempty" doc:"The row cannot be used to enroll earlier."`
+	ExpiresAt *time.Time        `json:"expires_at,omitempty" doc:"The row cannot be used to enroll from then on."`
+	MaxUses   *int              `json:"max_uses,omitempty" minimum:"0" doc:"How often the row can be used to enroll; 0 for any number."`
+	Facts     *factsInput       `json:"facts,omitempty" doc:"What you know of the device itself. It is not shown before its user has accepted the enrollment request, and what the device says of itself is believed more."`
+}
+
+// factsInput is what an admin can know of a device from its box.
+type factsInput struct {
+	IMEI    string `json:"imei,omitempty" maxLength:"20"`
+	MEID    string `json:"meid,omitempty" maxLength:"20"`
+	UDID    string `json:"udid,omitempty" maxLength:"64"`
+	Model   string `json:"model,omitempty" maxLength:"255"`
+	Product string `json:"product,omitempty" maxLength:"64"`
+}
+
+func (in *factsInput) facts() enroll.Facts {
+	if in == nil {
+		return enroll.Facts{}
+	}
+	return enroll.Facts{IMEI: in.IMEI, MEID: in.MEID, UDID: in.UDID, Model: in.Model, Product: in.Product}
+}
+
+func (in deviceInput) input() enroll.DeviceInput {
+	return enroll.DeviceInput{Platform: in.Platform, Ownership: in.Ownership, Name: in.Name, User: in.User.user(), AssetTag: in.AssetTag, Tags: in.Tags, Notes: in.Notes,
+		NotBefore: in.NotBefore, ExpiresAt: in.ExpiresAt, MaxUses: in.MaxUses, Facts: in.Facts.facts()}
 }
 
 func (r routes) devices() {
@@ -160,63 +268,61 @@ func (r routes) devices() {
 
 	type listDevices struct {
 		ListParams
-		State    enroll.State    `query:"state" enum:"pre_enrolled,invited,enrolling,enrolled,unenrolled,pending_approval,blocked,expired"`
-		Platform enroll.Platform `query:"platform" enum:"android,ios,apple"`
-		Group    string          `query:"group" maxLength:"255" doc:"Name of a group the device is a member of."`
-		User     string          `query:"user" maxLength:"64" doc:"ID of the owner."`
-		Search   string          `query:"q" maxLength:"255" doc:"Start of the serial, of the device name or of the owner's e-mail address."`
+		DeviceFilterParams
+		Sort  enroll.DeviceSort `query:"sort" enum:"serial,name,updated_at,enrolled_at,last_seen_at" doc:"serial if left out. last_seen_at is to the minute."`
+		Order string            `query:"order" enum:"asc,desc" doc:"asc if left out."`
 	}
-	add(r, RoleViewer, op("list-devices", http.MethodGet, "", "List the roll", "Pre-enrolled and enrolled devices in one list, in the order of serials."),
+	add(r, RoleViewer, op("list-devices", http.MethodGet, "", "List the roll", "Pre-enrolled and enrolled devices in one list. With several filters, or a filter and a sort, a page may hold fewer devices than limit, or none, and still have a next_cursor: go on with it. "+
+		"The matches of a search come in the order serial, device name, e-mail address, user's name, IMEI, asset tag, and cannot be sorted."),
 		func(ctx context.Context, in *listDevices) (*body[list[DeviceView]], error) {
 			p, err := in.page()
 			if err != nil {
 				return nil, err
 			}
-			f := enroll.DeviceFilter{State: in.State, Platform: in.Platform, UserID: in.User, Search: in.Search}
-			if in.Group != "" {
-				g, err := a.Roll.Group(ctx, in.Group)
-				if err != nil {
-					return nil, err
-				}
-				f.GroupID = g.ID
+			q := enroll.DeviceQuery{Search: in.Search, Sort: in.Sort, Desc: in.Order == "desc"}
+			if q.DeviceFilter, err = in.filter(ctx, a); err != nil {
+				return nil, err
 			}
-			devices, err := a.Roll.Devices(ctx, f, p)
+			page, err := a.Roll.DeviceList(ctx, q, p)
 			if err != nil {
 				return nil, err
 			}
-			views := deviceViews{a: a}
-			var failed error
-			out := listOf(devices, p, func(d enroll.Device) string { return d.Serial }, func(d enroll.Device) DeviceView {
-				v, err := views.view(ctx, d)
-				failed = errors.Join(failed, err)
-				return v
-			})
-			return &body[list[DeviceView]]{out}, failed
+			views, err := a.deviceViews(ctx, page.Devices...)
+			if err != nil {
+				return nil, err
+			}
+			out := list[DeviceView]{Items: views}
+			if page.Next != "" {
+				out.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(page.Next))
+			}
+			return &body[list[DeviceView]]{out}, nil
 		})
 
 	add(r, RoleViewer, op("get-device", http.MethodGet, "/{serial}", "Read a device", "Until the user has accepted the enrollment request there is a banner, and nothing about the device itself but its serial."),
-		func(ctx context.Context, in *SerialParam) (*body[DeviceView], error) {
+		func(ctx context.Context, in *SerialParam) (*taggedDevice, error) {
 			d, err := in.device(ctx, a)
 			if err != nil {
 				return nil, err
 			}
-			return a.deviceBody(ctx, d)
+			return a.taggedBody(ctx, d)
 		})
 
 	type putDevice struct {
 		SerialParam
+		VersionParam
 		Body deviceInput
 	}
 	type changed struct {
 		Status int
+		ETag   string `header:"ETag" doc:"The version, for If-Match."`
 		Body   deviceChangeView
 	}
 	changedBody := func(ctx context.Context, d enroll.Device, created, isChanged bool) (*changed, error) {
 		if isChanged {
 			a.kick()
 		}
-		view, err := (&deviceViews{a: a}).view(ctx, d)
-		out := &changed{Status: http.StatusOK, Body: deviceChangeView{DeviceView: view, Created: created, Changed: isChanged}}
+		view, err := a.deviceView(ctx, d)
+		out := &changed{Status: http.StatusOK, ETag: etag(d), Body: deviceChangeView{DeviceView: view, Created: created, Changed: isChanged}}
 		if created {
 			out.Status = http.StatusCreated
 		}
@@ -224,18 +330,24 @@ func (r routes) devices() {
 	}
 	add(r, RoleOperator, orCreated[deviceChangeView](r, op("put-device", http.MethodPut, "/{serial}", "Put a device on the roll, or change it", "Fields that are left out stay as they are. 201 for a new row, 200 otherwise; `changed` is false where it was so already.")),
 		func(ctx context.Context, in *putDevice) (*changed, error) {
-			d, created, isChanged, err := a.Roll.Put(ctx, in.Serial, enroll.DeviceInput{Platform: in.Body.Platform, Ownership: in.Body.Ownership, Name: in.Body.Name, User: in.Body.User.user()})
-			if err != nil {
+			change := in.Body.input()
+			var err error
+			if change.Version, err = in.version(); err != nil {
 				return nil, err
+			}
+			d, created, isChanged, err := a.Roll.Put(ctx, in.Serial, change)
+			if err != nil {
+				return nil, a.versionProblem(ctx, err)
 			}
 			return changedBody(ctx, d, created, isChanged)
 		})
 
 	type patchDevice struct {
 		SerialParam
+		VersionParam
 		RawBody []byte `contentType:"application/merge-patch+json"`
 	}
-	patch := op("patch-device", http.MethodPatch, "/{serial}", "Change a device", "JSON merge patch (RFC 7396): fields that are left out stay, null clears name and user.")
+	patch := op("patch-device", http.MethodPatch, "/{serial}", "Change a device", "JSON merge patch (RFC 7396): fields that are left out stay, null clears those that can be empty.")
 	patch.SkipValidateBody = true // a schema cannot tell null from absent; patchInput does
 	patch.RequestBody = &huma.RequestBody{Required: true, Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[deviceInput](r)}}}
 	add(r, RoleOperator, patch, func(ctx context.Context, in *patchDevice) (*changed, error) {
@@ -243,14 +355,17 @@ func (r routes) devices() {
 		if err != nil {
 			return nil, err
 		}
+		if change.Version, err = in.version(); err != nil {
+			return nil, err
+		}
 		d, isChanged, err := a.Roll.Patch(ctx, in.Serial, change)
 		if err != nil {
-			return nil, err
+			return nil, a.versionProblem(ctx, err)
 		}
 		return changedBody(ctx, d, false, isChanged)
 	})
 
-	add(r, RoleOperator, op("delete-device", http.MethodDelete, "/{serial}", "Take a device off the roll", "For rows that are not enrolled; an enrolled device is disenrolled instead."),
+	add(r, RoleOperator, op("delete-device", http.MethodDelete, "/{serial}", "Take a device off the roll", "For rows that are not enrolled; an enrolled device is disenrolled instead. An enrollment that has only begun ends with its row."),
 		func(ctx context.Context, in *SerialParam) (*struct{}, error) {
 			d, err := in.device(ctx, a)
 			if err != nil {
@@ -270,20 +385,20 @@ func (r routes) devices() {
 		}
 	}
 	add(r, RoleOperator, op("block-device", http.MethodPost, "/{serial}/block", "Block a device", "The gate refuses it from now on, in every mode, until it is unblocked. An existing enrollment goes on."),
-		func(ctx context.Context, in *blockDevice) (*body[DeviceView], error) {
+		func(ctx context.Context, in *blockDevice) (*taggedDevice, error) {
 			d, err := a.Roll.Block(ctx, in.Serial, in.Body.Reason)
 			if err != nil {
 				return nil, err
 			}
-			return a.deviceBody(ctx, d)
+			return a.taggedBody(ctx, d)
 		})
 	add(r, RoleOperator, op("unblock-device", http.MethodPost, "/{serial}/unblock", "Unblock a device", "The gate lets it pass again as the roll says."),
-		func(ctx context.Context, in *SerialParam) (*body[DeviceView], error) {
+		func(ctx context.Context, in *SerialParam) (*taggedDevice, error) {
 			d, err := a.Roll.Unblock(ctx, in.Serial)
 			if err != nil {
 				return nil, err
 			}
-			return a.deviceBody(ctx, d)
+			return a.taggedBody(ctx, d)
 		})
 
 	add(r, RoleViewer, op("list-device-policies", http.MethodGet, "/{serial}/policies", "List the policies a device gets", "Its own, then those of its groups, in the order of binding. Before enrollment: what it will get at its first check-in."),
@@ -305,43 +420,45 @@ func patchInput(raw []byte) (enroll.DeviceInput, error) {
 	bad := func(format string, args ...any) (enroll.DeviceInput, error) {
 		return enroll.DeviceInput{}, enroll.Errorf(enroll.KindInvalid, "patch_invalid", format, args...)
 	}
-	var in enroll.DeviceInput
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(raw, &fields); err != nil || fields == nil {
 		return bad("the patch is not a JSON object")
 	}
+	// An empty value of each field that can be cleared.
+	empty := map[string]any{"name": "", "asset_tag": "", "tags": []string{}, "notes": "", "not_before": time.Time{}, "expires_at": time.Time{}, "max_uses": 0}
+	noUser := false
 	for field, value := range fields {
-		null := string(value) == "null"
-		var err error
-		switch field {
-		case "platform", "ownership":
-			if null {
-				return bad("%s cannot be cleared", field)
-			}
-			if field == "platform" {
-				err = json.Unmarshal(value, &in.Platform)
-			} else {
-				err = json.Unmarshal(value, &in.Ownership)
-			}
-		case "name":
-			in.Name = new(string) // null clears it
-			err = json.Unmarshal(value, in.Name)
-		case "user":
-			if in.NoUser = null; null {
-				continue
-			}
-			var u userInput
-			if err = strict(value, &u); err == nil {
-				in.User = u.user()
-			}
-		default:
-			return bad("the field %q does not exist or cannot be changed", field)
+		if string(value) != "null" {
+			continue
 		}
-		if err != nil {
-			return bad("the value of %s has the wrong form", field)
+		cleared, can := empty[field]
+		switch {
+		case field == "user":
+			noUser = true
+			delete(fields, field)
+		case !can:
+			return bad("%s cannot be cleared", field)
+		default:
+			fields[field], _ = json.Marshal(cleared) // each has a form
 		}
 	}
-	return in, nil
+	plain, err := json.Marshal(fields)
+	if err != nil {
+		return bad("the patch is not a JSON object")
+	}
+	for field, value := range fields {
+		var one deviceInput
+		if err := strict([]byte(`{"`+field+`":`+string(value)+`}`), &one); err != nil {
+			return bad("%q does not exist, cannot be changed, or its value has the wrong form", field)
+		}
+	}
+	var in deviceInput
+	if err := strict(plain, &in); err != nil {
+		return bad("the patch has the wrong form")
+	}
+	out := in.input()
+	out.NoUser = noUser
+	return out, nil
 }
 
 // strict decodes one JSON value and refuses fields that do not exist.

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"time"
@@ -156,13 +157,23 @@ func (f Facts) Merge(newer Facts) Facts {
 	return f
 }
 
-// Effective is the state an admin sees: a block hides every state but an
-// existing enrollment, which it does not end.
+// Effective is the state without regard to the time: a block hides every state
+// but an existing enrollment, which it does not end.
 func (d Device) Effective() State {
 	if !d.BlockedAt.IsZero() && d.State != StateEnrolled {
 		return StateBlocked
 	}
 	return d.State
+}
+
+// EffectiveAt is the state an admin sees: as Effective, and a row whose time is
+// over is expired, unless its device is enrolled or about to be.
+func (d Device) EffectiveAt(now time.Time) State {
+	s := d.Effective()
+	if d.ExpiresAt.IsZero() || now.Before(d.ExpiresAt) || s == StateEnrolled || s == StateEnrolling || s == StateBlocked {
+		return s
+	}
+	return StateExpired
 }
 
 // Accepted says whether the device's user has accepted the enrollment request,
@@ -171,12 +182,16 @@ func (d Device) Accepted() bool { return !d.AcceptedAt.IsZero() }
 
 // Redacted is the device as it may leave the server: until the user has
 // accepted, a pre-enrolled device shows its serial and nothing else about the
-// device itself. What the admin put on the roll (name, owner, platform) stays.
+// device itself, not even that something is known. What the admin put on the
+// roll (name, owner, platform) stays.
 func (d Device) Redacted() Device {
-	if !d.Accepted() {
-		d.Facts = Facts{}
-		d.LastSeenAt = time.Time{}
+	if d.Accepted() {
+		return d
 	}
+	d.Facts = Facts{}
+	d.LastSeenAt = time.Time{}
+	d.Sources = maps.Clone(d.Sources)
+	maps.DeleteFunc(d.Sources, func(field string, _ Source) bool { return slices.Contains(factFields, field) })
 	return d
 }
 
@@ -186,7 +201,8 @@ func (d Device) Same(other Device) bool {
 	d.Version, other.Version = 0, 0
 	d.UpdatedAt, other.UpdatedAt = time.Time{}, time.Time{}
 	for _, t := range []struct{ ours, theirs *time.Time }{{&d.BlockedAt, &other.BlockedAt}, {&d.AcceptedAt, &other.AcceptedAt},
-		{&d.EnrolledAt, &other.EnrolledAt}, {&d.LastSeenAt, &other.LastSeenAt}, {&d.CreatedAt, &other.CreatedAt}} {
+		{&d.EnrolledAt, &other.EnrolledAt}, {&d.LastSeenAt, &other.LastSeenAt}, {&d.CreatedAt, &other.CreatedAt},
+		{&d.NotBefore, &other.NotBefore}, {&d.ExpiresAt, &other.ExpiresAt}} {
 		if t.ours.Equal(*t.theirs) {
 			*t.theirs = *t.ours // also where zone or clock reading differ
 		}
@@ -200,7 +216,45 @@ func (d Device) Same(other Device) bool {
 	return reflect.DeepEqual(d, other)
 }
 
-// Deletable says whether the row may be deleted rather than disenrolled.
-func (d Device) Deletable() bool {
-	return !slices.Contains([]State{StateEnrolled, StateEnrolling}, d.State)
+// Deletable says whether the row may be deleted rather than disenrolled. One
+// that an enrollment has begun for may: it can be stuck there.
+func (d Device) Deletable() bool { return d.State != StateEnrolled }
+
+// factFields are the names of facts in Device.Sources. The answers in Extra
+// come from the device only and have no entry.
+var factFields = []string{"udid", "imei", "meid", "product", "model", "os_version", "build_version", "device_name", "supervised"}
+
+// fields are pointers to the facts that are text, in the order of factFields.
+func (f *Facts) fields() []*string {
+	return []*string{&f.UDID, &f.IMEI, &f.MEID, &f.Product, &f.Model, &f.OSVersion, &f.BuildVersion, &f.DeviceName}
+}
+
+// trust orders sources: who stands nearer to the device is believed.
+var trust = map[Source]int{SourceCSV: 1, SourceAPI: 1, SourceDEP: 2, SourceDevice: 3}
+
+// Learn merges facts told by a source, field by field: what the device says of
+// itself beats Apple's or Google's list, and that beats what an admin wrote;
+// among equals the later word counts. Who told a field is kept in Sources.
+func (d *Device) Learn(f Facts, from Source) {
+	sources := maps.Clone(d.Sources)
+	if sources == nil {
+		sources = map[string]Source{}
+	}
+	believed := func(field string, isKnown bool) bool {
+		if isKnown && trust[from] < trust[sources[field]] {
+			return false
+		}
+		sources[field] = from
+		return true
+	}
+	known := d.Facts.fields()
+	for i, told := range f.fields() {
+		if *told != "" && !believed(factFields[i], *known[i] != "") {
+			*told = ""
+		}
+	}
+	if f.Supervised != nil && !believed("supervised", d.Facts.Supervised != nil) {
+		f.Supervised = nil
+	}
+	d.Facts, d.Sources = d.Facts.Merge(f), sources
 }

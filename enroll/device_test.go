@@ -88,10 +88,12 @@ func TestDeviceRedacted(t *testing.T) {
 	d.AcceptedAt = time.Time{}
 	want := d
 	want.Facts, want.LastSeenAt = Facts{}, time.Time{}
+	want.Sources = map[string]Source{"serial": SourceCSV}
+	d.Sources = map[string]Source{"serial": SourceCSV, "imei": SourceDEP, "supervised": SourceDevice}
 	if diff := cmp.Diff(want, d.Redacted()); diff != "" {
 		t.Errorf("before acceptance (-want +shown):\n%s", diff)
 	}
-	if d.Facts.Empty() {
+	if d.Facts.Empty() || len(d.Sources) != 3 {
 		t.Error("redacting changed the device itself")
 	}
 }
@@ -102,7 +104,7 @@ func TestDeviceEffectiveAndDeletable(t *testing.T) {
 			continue // never stored
 		}
 		d := Device{State: s}
-		deletable := s != StateEnrolled && s != StateEnrolling
+		deletable := s != StateEnrolled
 		if d.Effective() != s || d.Deletable() != deletable {
 			t.Errorf("%s: effective %s, deletable %v", s, d.Effective(), d.Deletable())
 		}
@@ -114,6 +116,44 @@ func TestDeviceEffectiveAndDeletable(t *testing.T) {
 		if d.Effective() != want || d.Deletable() != deletable {
 			t.Errorf("%s and blocked: effective %s, deletable %v", s, d.Effective(), d.Deletable())
 		}
+	}
+}
+
+func TestDeviceExpires(t *testing.T) {
+	for s, want := range map[State]State{StatePreEnrolled: StateExpired, StateInvited: StateExpired, StateUnenrolled: StateExpired, StatePendingApproval: StateExpired,
+		StateEnrolling: StateEnrolling, StateEnrolled: StateEnrolled} {
+		d := Device{State: s, ExpiresAt: noon}
+		if got := d.EffectiveAt(noon.Add(-time.Second)); got != s {
+			t.Errorf("%s before its end is %s", s, got)
+		}
+		if got := d.EffectiveAt(noon); got != want {
+			t.Errorf("%s at its end is %s, want %s", s, got, want)
+		}
+	}
+	if got := (Device{State: StateInvited, ExpiresAt: noon, BlockedAt: noon}).EffectiveAt(noon); got != StateBlocked {
+		t.Errorf("a blocked row is %s", got)
+	}
+}
+
+// TestDeviceLearns asserts whose word counts: the device's own, then Apple's or
+// Google's, then the admin's, and among equals the later one.
+func TestDeviceLearns(t *testing.T) {
+	var d Device
+	d.Learn(Facts{IMEI: "csv", Model: "csv", UDID: "csv"}, SourceCSV)
+	d.Learn(Facts{IMEI: "dep", Model: "dep"}, SourceDEP)
+	d.Learn(Facts{IMEI: "api", UDID: "api"}, SourceAPI)
+	yes, no := true, false
+	d.Learn(Facts{Model: "device", Supervised: &yes, Extra: map[string]string{"a": "b"}}, SourceDevice)
+	before := d
+	d.Learn(Facts{Supervised: &no, Model: "later"}, SourceDEP)
+	want := Device{Facts: Facts{IMEI: "dep", Model: "device", UDID: "api", Supervised: &yes, Extra: map[string]string{"a": "b"}},
+		Sources: map[string]Source{"imei": SourceDEP, "model": SourceDevice, "udid": SourceAPI, "supervised": SourceDevice}}
+	if diff := cmp.Diff(want, d); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	d.Learn(Facts{UDID: "device"}, SourceDevice)
+	if before.Sources["udid"] != SourceAPI {
+		t.Error("learning changed a copy of the device")
 	}
 }
 

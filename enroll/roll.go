@@ -3,6 +3,7 @@ package enroll
 import (
 	"context"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -30,10 +31,49 @@ type DeviceInput struct {
 	Name      *string
 	User      *User // found or made by domain and e-mail
 	NoUser    bool  // take the owner away
+	AssetTag  *string
+	Tags      *[]string
+	Notes     *string
+	NotBefore *time.Time // zero: from now on
+	ExpiresAt *time.Time // zero: never
+	MaxUses   *int       // 0: any number
+	Facts     Facts      // what the admin knows of the device itself; see Device.Learn
+
+	// Version is the version the admin has seen. Where the row has another one,
+	// nothing is changed and the error is a VersionConflict. 0: any.
+	Version int64
+}
+
+// VersionConflict refuses a change of a row that somebody else has changed
+// since it was read.
+type VersionConflict struct {
+	Current Device // as it is now, Redacted
+}
+
+// Error implements error.
+func (e *VersionConflict) Error() string { return e.Unwrap().Error() }
+
+// Unwrap gives the *Error, of KindConflict.
+func (e *VersionConflict) Unwrap() error {
+	return Errorf(KindConflict, "version_changed", "the device %s has been changed meanwhile; its version is %d now", e.Current.Serial, e.Current.Version).
+		WithHint("Look at the current row, and make the change again with its version.")
+}
+
+func (in DeviceInput) expected(old *Device) error {
+	switch {
+	case in.Version == 0 || old != nil && old.Version == in.Version:
+		return nil
+	case old == nil:
+		return Errorf(KindConflict, "version_changed", "the device is not on the roll any more").WithHint("Leave the version out to put it there again.")
+	}
+	return &VersionConflict{Current: old.Redacted()}
 }
 
 // MaxName is the longest device or user name, in bytes.
 const MaxName = 255
+
+// MaxNotes is how long notes may be, in bytes.
+const MaxNotes = 4000
 
 func (in DeviceInput) check() error {
 	if in.Platform != nil && !in.Platform.valid() {
@@ -47,8 +87,52 @@ func (in DeviceInput) check() error {
 			return err
 		}
 	}
+	if in.AssetTag != nil {
+		if err := checkName("the asset tag", *in.AssetTag); err != nil {
+			return err
+		}
+	}
+	if in.Tags != nil {
+		var err error
+		if *in.Tags, err = NormalizeTags(*in.Tags); err != nil {
+			return err
+		}
+	}
+	if in.Notes != nil && len(*in.Notes) > MaxNotes {
+		return Errorf(KindInvalid, "notes_too_long", "the notes have %d bytes; at most %d are possible", len(*in.Notes), MaxNotes)
+	}
+	if in.MaxUses != nil && *in.MaxUses < 0 {
+		return Errorf(KindInvalid, "max_uses_invalid", "max_uses cannot be %d", *in.MaxUses).WithHint("Use 0 for any number.")
+	}
 	if in.User != nil {
 		return in.User.check()
+	}
+	return nil
+}
+
+// checked is check, and that the domain of the owner exists.
+func (r *Roll) checked(ctx context.Context, in DeviceInput) error {
+	err := in.check()
+	if err == nil && in.User != nil {
+		_, err = r.Domain(ctx, in.User.Domain)
+	}
+	if KindOf(err) == KindNotFound {
+		return invalidDomain(in.User.Domain)
+	}
+	return err
+}
+
+// invalidDomain is NoDomain for a domain named in the input.
+func invalidDomain(name string) error {
+	e := *NoDomain(name)
+	e.Kind = KindInvalid
+	return &e
+}
+
+// checkWindow keeps a row from being closed before it opens.
+func checkWindow(d Device) error {
+	if !d.NotBefore.IsZero() && !d.ExpiresAt.IsZero() && !d.NotBefore.Before(d.ExpiresAt) {
+		return Errorf(KindInvalid, "window_invalid", "the row would expire before it becomes valid").WithHint("Set expires_at to a time after not_before.")
 	}
 	return nil
 }
@@ -61,12 +145,15 @@ func (r *Roll) Put(ctx context.Context, serial string, in DeviceInput) (d Device
 	if err := CheckSerial(serial); err != nil {
 		return Device{}, false, false, err
 	}
-	if err := in.check(); err != nil {
+	if err := r.checked(ctx, in); err != nil {
 		return Device{}, false, false, err
 	}
 	now := r.now().UTC()
 	d, changed, err = r.ChangeDevice(ctx, serial, in.User, func(old *Device, userID string) (Device, error) {
 		created = old == nil
+		if err := in.expected(old); err != nil {
+			return Device{}, err
+		}
 		if created && (in.Platform == nil || in.Ownership == nil) {
 			return Device{}, Errorf(KindInvalid, "device_incomplete", "a new device needs platform and ownership")
 		}
@@ -79,19 +166,23 @@ func (r *Roll) Put(ctx context.Context, serial string, in DeviceInput) (d Device
 		}
 		in.applyTo(&next, userID)
 		next.Sources["serial"] = keepAdmin(next.Sources["serial"])
-		return next, nil
+		next.stopWaiting()
+		return next, checkWindow(next)
 	})
 	return d, created && err == nil, changed, err
 }
 
 // Patch changes the row of a serial that is on the roll.
 func (r *Roll) Patch(ctx context.Context, serial string, in DeviceInput) (Device, bool, error) {
-	if err := in.check(); err != nil {
+	if err := r.checked(ctx, in); err != nil {
 		return Device{}, false, err
 	}
 	return r.change(ctx, serial, in.User, func(d *Device, userID string) error {
+		if err := in.expected(d); err != nil {
+			return err
+		}
 		in.applyTo(d, userID)
-		return nil
+		return checkWindow(*d)
 	})
 }
 
@@ -157,6 +248,60 @@ func (in DeviceInput) applyTo(d *Device, userID string) {
 		d.UserID = userID
 		set("user")
 	}
+	if in.AssetTag != nil && d.AssetTag != *in.AssetTag {
+		d.AssetTag = *in.AssetTag
+		set("asset_tag")
+	}
+	if in.Tags != nil && !slices.Equal(d.Tags, *in.Tags) {
+		d.Tags = slices.Clone(*in.Tags)
+		set("tags")
+	}
+	if in.Notes != nil && d.Notes != *in.Notes {
+		d.Notes = *in.Notes
+		set("notes")
+	}
+	if in.NotBefore != nil && !d.NotBefore.Equal(*in.NotBefore) {
+		d.NotBefore = in.NotBefore.UTC()
+		set("not_before")
+	}
+	if in.ExpiresAt != nil && !d.ExpiresAt.Equal(*in.ExpiresAt) {
+		d.ExpiresAt = in.ExpiresAt.UTC()
+		set("expires_at")
+	}
+	if in.MaxUses != nil && d.MaxUses != *in.MaxUses {
+		d.MaxUses = *in.MaxUses
+		set("max_uses")
+	}
+	d.Learn(in.Facts, SourceAPI)
+}
+
+// Tags of a device: how many, and how long each may be, in bytes.
+const (
+	MaxTags   = 50
+	MaxTagLen = 64
+)
+
+// NormalizeTags gives tags trimmed, in order and without repeats and blanks.
+func NormalizeTags(tags []string) ([]string, error) {
+	out := make([]string, 0, len(tags))
+	for _, t := range tags {
+		t = strings.TrimSpace(t)
+		switch {
+		case t == "":
+			continue
+		case len(t) > MaxTagLen:
+			return nil, Errorf(KindInvalid, "tag_too_long", "the tag %q has %d bytes; at most %d are possible", t[:MaxTagLen], len(t), MaxTagLen)
+		case strings.ContainsFunc(t, func(r rune) bool { return r == '|' || unicode.IsControl(r) }):
+			return nil, Errorf(KindInvalid, "tag_characters", "the tag %q holds a character that separates tags", t).WithHint("Leave out | and control characters.")
+		}
+		out = append(out, t)
+	}
+	slices.Sort(out)
+	out = slices.Compact(out)
+	if len(out) > MaxTags {
+		return nil, Errorf(KindInvalid, "tags_too_many", "a device can have %d tags at most", MaxTags)
+	}
+	return out, nil
 }
 
 // sourcesOf is a copy that can be written to.
@@ -191,18 +336,6 @@ func (o Ownership) valid() bool {
 		}
 	}
 	return false
-}
-
-func (u *User) check() error {
-	u.Email = strings.ToLower(strings.TrimSpace(u.Email))
-	u.Domain = strings.TrimSpace(u.Domain)
-	if u.Domain == "" {
-		u.Domain = DefaultDomain
-	}
-	if err := CheckEmail(u.Email); err != nil {
-		return err
-	}
-	return checkName("the user's name", u.Name)
 }
 
 // checkName keeps names out that no screen, mail header or file can hold.

@@ -14,20 +14,35 @@ type Page struct {
 
 // DeviceFilter narrows a device list; zero fields do not filter.
 type DeviceFilter struct {
-	State    State // effective state
-	Platform Platform
-	GroupID  string
-	UserID   string
-	Search   string // prefix of the serial, the device name or the user's e-mail
+	State     State // effective state
+	Platform  Platform
+	Ownership Ownership
+	GroupID   string
+	UserID    string
+	Domain    string // of the owner
+	Source    Source // who told the serial
+	Tag       string
+	Model     string // model or product name as the device reports it; any case
 }
 
 // RollStore keeps devices, users and groups. Every method is one transaction.
-// A missing object is an *Error of KindNotFound.
+// A missing object is an *Error of KindNotFound. Devices that come out of it
+// are Redacted; only the function given to ChangeDevice sees all.
 type RollStore interface {
 	Device(ctx context.Context, serial string) (Device, error)
 	DeviceByID(ctx context.Context, id string) (Device, error)
-	// Devices lists in the order of serials; Page.After is a serial.
+	// Devices lists in the order of serials; Page.After is a serial. A page is
+	// full unless the list ends, so it suits whoever reads all of it.
 	Devices(ctx context.Context, f DeviceFilter, p Page) ([]Device, error)
+	// DeviceList answers a query in bounded time; see DeviceQuery.
+	DeviceList(ctx context.Context, q DeviceQuery, p Page) (DevicePage, error)
+	// ExpireDevices brings the state of rows up to date whose time is over, and
+	// says how many there were. Rule groups and lists look at that state.
+	ExpireDevices(ctx context.Context, now time.Time) (int, error)
+	// ReleaseDevice ends whatever enrollment the device has or has begun, on
+	// the server alone: its tokens go, its open commands are cancelled. Enrolled
+	// before, it becomes unenrolled; else it is back on the roll.
+	ReleaseDevice(ctx context.Context, serial string, at time.Time) (Device, error)
 	// ChangeDevice reads the row (nil: there is none), lets change make the
 	// new one and writes it, all locked. change may be called again. user,
 	// unless nil, is found or made by domain and e-mail first, and its ID is
@@ -36,7 +51,8 @@ type RollStore interface {
 	// enrolled device marks its delivery due.
 	ChangeDevice(ctx context.Context, serial string, user *User, change func(old *Device, userID string) (Device, error)) (d Device, changed bool, err error)
 	// DeleteDevice removes the row with its memberships, bindings and
-	// requests, if Deletable says so; else KindConflict. Decisions stay.
+	// requests, if Deletable says so; else KindConflict. An enrollment it had
+	// begun ends. Decisions stay.
 	DeleteDevice(ctx context.Context, serial string) error
 	// ApplyImport writes the rows of a checked file in one transaction, or
 	// nothing. merge is called for each row with the row of the roll that has
@@ -45,39 +61,11 @@ type RollStore interface {
 	ApplyImport(ctx context.Context, imp Import, merge func(old *Device, row ImportRow, userID string) (Device, *RowError)) (ImportReport, error)
 	Imports(ctx context.Context, p Page) ([]ImportReport, error) // newest first; After is an ID
 
-	User(ctx context.Context, id string) (User, error)
-
-	Group(ctx context.Context, name string) (Group, error)
-	Groups(ctx context.Context) ([]Group, error)        // by name
-	CreateGroup(ctx context.Context, g Group) error     // KindConflict when the name is taken
-	DeleteGroup(ctx context.Context, name string) error // with memberships and bindings; members' delivery becomes due
-	GroupsOf(ctx context.Context, deviceID string) ([]Group, error)
-	// ChangeMembers adds and removes members by serial; a serial that is not
-	// on the roll is KindNotFound and nothing is changed. The delivery of
-	// enrolled devices among them becomes due.
-	ChangeMembers(ctx context.Context, group string, add, remove []string) error
+	UserStore
+	GroupStore
 
 	Settings(ctx context.Context) (Settings, error) // ModeOff before the first change
 	PutSettings(ctx context.Context, s Settings) error
-}
-
-// RequestStore keeps enrollment requests.
-type RequestStore interface {
-	// CreateRequests stores new requests and moves their devices from
-	// pre_enrolled or unenrolled to invited; earlier open requests of the same
-	// devices become cancelled.
-	CreateRequests(ctx context.Context, rs []Request) error
-	Request(ctx context.Context, id string) (Request, error)
-	Requests(ctx context.Context, deviceID string, p Page) ([]Request, error) // newest first; empty deviceID: all
-	// Invitation finds a request by the hash of its secret.
-	Invitation(ctx context.Context, secretHash [32]byte) (Invitation, error)
-	// ChangeRequest reads, changes and writes a request, locked. When the
-	// changed request is accepted, its device's AcceptedAt is set with it, and
-	// the ownership of a selectuser row becomes the chosen one.
-	ChangeRequest(ctx context.Context, id string, change func(Request) (Request, error)) (Request, error)
-	// ExpireRequests closes requests that ended before now and takes their
-	// devices from invited back to pre_enrolled.
-	ExpireRequests(ctx context.Context, now time.Time) (int, error)
 }
 
 // DecisionFilter narrows a list of decisions; zero fields do not filter.

@@ -42,7 +42,7 @@ func (c *Commander) Send(ctx context.Context, d enroll.Device, requestType strin
 	case ActionRenew:
 		cmd, err = c.renewal(ctx, e, d)
 	default:
-		cmd, err = NewCommand(requestType, plainDict(keys))
+		cmd, err = NewCommand(requestType, plain(keys).(map[string]any))
 	}
 	if err != nil {
 		return "", err

@@ -90,6 +90,11 @@ func (s *Server) report(r *http.Request, e Enrollment, a answer, body []byte) (*
 	if err != nil {
 		return nil, err
 	}
+	if done.RequestType == "RemoveProfile" && report.State == policy.CommandAcknowledged && !report.NotNow {
+		if over, err := s.Enrollments.Removed(ctx, e.ID, a.CommandUUID, report.At); err != nil || over {
+			return nil, err
+		}
+	}
 	log := s.log().With("enrollment", e.ID, "request_type", done.RequestType, "status", a.Status)
 	switch {
 	case !done.Known:

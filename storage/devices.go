@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"rollcall/enroll"
 )
@@ -51,10 +52,11 @@ const deviceFields = `id text, serial text, serial_raw text, platform text, owne
 var (
 	deviceNames   = columnNames(deviceFields)
 	selectDevice  = "SELECT " + columns("d.", deviceNames) + " FROM devices d "
-	insertDevices = "INSERT INTO devices (" + columns("", deviceNames) + ") SELECT " + columns("r.", deviceNames) + " FROM "
+	storedNames   = columnNames(storedFields)
+	insertDevices = "INSERT INTO devices (" + columns("", storedNames) + ") SELECT " + columns("r.", storedNames) + " FROM "
 	updateDevices = func() string {
 		var set []string
-		for _, n := range deviceNames {
+		for _, n := range storedNames {
 			// last_seen_at is written by Seen only, which does not ask for the
 			// row's version.
 			if n != "id" && n != "serial" && n != "last_seen_at" && n != "created_at" {
@@ -126,13 +128,21 @@ func encodeFacts(f enroll.Facts) string {
 	return encode(f)
 }
 
-// mergeFacts lays newer facts over the row's.
-func (r *deviceRow) mergeFacts(newer enroll.Facts) error {
-	old, err := decode[enroll.Facts](r.Facts)
-	if err == nil {
-		r.Facts = encodeFacts(old.Merge(newer))
+// mergeFacts takes what the device tells of itself.
+func (r *deviceRow) mergeFacts(told enroll.Facts) error {
+	d, err := r.device()
+	if err != nil {
+		return err
 	}
-	return err
+	d.Learn(told, enroll.SourceDevice)
+	r.Facts, r.Sources = encodeFacts(d.Facts), encode(d.Sources)
+	return nil
+}
+
+// shown is the device as it may leave the store.
+func (r deviceRow) shown() (enroll.Device, error) {
+	d, err := r.device()
+	return d.Redacted(), err
 }
 
 // findDevice reads one row by a column; locked where tail is tx.lock().
@@ -155,28 +165,6 @@ func deviceGone(id string) error {
 	return enroll.Errorf(enroll.KindNotFound, "device_unknown", "no device with the ID %q is on the roll", id)
 }
 
-// createDevices writes new rows. A serial that somebody else has put on the
-// roll meanwhile makes the transaction run again.
-func createDevices(ctx context.Context, tx *session, rows ...deviceRow) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	n, err := tx.exec(ctx, insertDevices+tx.records(deviceFields)+" WHERE true ON CONFLICT (serial) DO NOTHING", encode(rows))
-	if err == nil && n < int64(len(rows)) {
-		return errAgain
-	}
-	return err
-}
-
-// saveDevices writes rows that are locked.
-func saveDevices(ctx context.Context, tx *session, rows ...deviceRow) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	_, err := tx.exec(ctx, updateDevices+tx.records(deviceFields)+" WHERE devices.id = r.id", encode(rows))
-	return err
-}
-
 // saveIfChanged writes a locked row when it differs from what it was, with the
 // next version.
 func saveIfChanged(ctx context.Context, tx *session, old, fresh deviceRow) (deviceRow, bool, error) {
@@ -197,7 +185,7 @@ func (s *Store) Device(ctx context.Context, serial string) (enroll.Device, error
 	} else if err != nil {
 		return enroll.Device{}, err
 	}
-	return r.device()
+	return r.shown()
 }
 
 // DeviceByID implements enroll.RollStore.
@@ -208,91 +196,7 @@ func (s *Store) DeviceByID(ctx context.Context, id string) (enroll.Device, error
 	} else if err != nil {
 		return enroll.Device{}, err
 	}
-	return r.device()
-}
-
-// Devices implements enroll.RollStore. A search is the union of three ranges,
-// each read through its own index.
-func (s *Store) Devices(ctx context.Context, f enroll.DeviceFilter, p enroll.Page) ([]enroll.Device, error) {
-	where := []string{"d.serial > ?"}
-	args := []any{p.After}
-	add := func(condition string, values ...any) {
-		where = append(where, condition)
-		args = append(args, values...)
-	}
-	switch f.State {
-	case "":
-	case enroll.StateBlocked:
-		add("d.blocked_at > 0 AND d.state <> 'enrolled'")
-	case enroll.StateEnrolled:
-		add("d.state = 'enrolled'")
-	default:
-		add("d.state = ? AND d.blocked_at = 0", string(f.State))
-	}
-	if f.Platform != "" {
-		add("d.platform = ?", string(f.Platform))
-	}
-	if f.UserID != "" {
-		add("d.user_id = ? AND d.user_id <> ''", f.UserID)
-	}
-	if f.GroupID != "" {
-		add("d.id IN (SELECT m.device_id FROM memberships m WHERE m.group_id = ?)", f.GroupID)
-	}
-	part := func(condition string) string {
-		return selectDevice + "WHERE " + strings.Join(where, " AND ") + condition + " ORDER BY d.serial LIMIT ?"
-	}
-	query, limit := part(""), pageLimit(p)
-	args = append(args, limit)
-	if f.Search != "" {
-		serial, lower := enroll.NormalizeSerial(f.Search), strings.ToLower(f.Search)
-		branches := []struct{ condition, prefix string }{
-			{" AND d.serial >= ? AND d.serial < ?", serial},
-			{" AND d.name_key <> '' AND d.name_key >= ? AND d.name_key < ?", lower},
-			{" AND d.user_id <> '' AND d.user_id IN (SELECT u.id FROM users u WHERE u.email >= ? AND u.email < ?)", lower},
-		}
-		var parts []string
-		var all []any
-		for _, b := range branches {
-			if b.prefix == "" {
-				continue
-			}
-			parts = append(parts, "SELECT * FROM ("+part(b.condition)+") AS part")
-			all = append(append(all, args[:len(args)-1]...), b.prefix, after(b.prefix), limit)
-		}
-		query = "SELECT " + columns("", deviceNames) + " FROM (" + strings.Join(parts, " UNION ") + ") AS found ORDER BY serial LIMIT ?"
-		args = append(all, limit)
-	}
-	var rows []deviceRow
-	if err := s.all(ctx, &rows, query, args...); err != nil {
-		return nil, err
-	}
-	devices := make([]enroll.Device, 0, len(rows))
-	for _, r := range rows {
-		d, err := r.device()
-		if err != nil {
-			return nil, err
-		}
-		devices = append(devices, d)
-	}
-	return devices, nil
-}
-
-const maxPage = 1000
-
-// pageLimit keeps a page within what the contract allows.
-func pageLimit(p enroll.Page) int {
-	if p.Limit < 1 || p.Limit > maxPage {
-		return maxPage
-	}
-	return p.Limit
-}
-
-// lastKey stands above every key of a list that runs downwards.
-func lastKey(p enroll.Page) string {
-	if p.After == "" {
-		return after("")
-	}
-	return p.After
+	return r.shown()
 }
 
 // ChangeDevice implements enroll.RollStore. A user who is there already gets
@@ -336,7 +240,7 @@ func (s *Store) ChangeDevice(ctx context.Context, serial string, user *enroll.Us
 			err = markDevicesDue(ctx, tx, []string{fresh.ID})
 		}
 		if err == nil {
-			d, err = fresh.device()
+			d, err = fresh.shown()
 		}
 		return err
 	})
@@ -346,8 +250,68 @@ func (s *Store) ChangeDevice(ctx context.Context, serial string, user *enroll.Us
 	return d, changed, nil
 }
 
-// DeleteDevice implements enroll.RollStore. Its ended enrollments stay as
-// history, like its decisions.
+// openEnrollments are the channels of a device that have not ended, locked.
+func openEnrollments(ctx context.Context, tx *session, deviceID string) ([]enrollmentRow, error) {
+	var open []enrollmentRow
+	err := tx.all(ctx, &open, `SELECT `+enrollmentColumns+` FROM enrollments e WHERE e.ended_at = 0 AND e.device_id = ? ORDER BY e.id`+tx.lock(), deviceID)
+	return open, err
+}
+
+// ReleaseDevice implements enroll.RollStore; enroll.KindConflict where the
+// device is neither enrolled nor enrolling.
+func (s *Store) ReleaseDevice(ctx context.Context, serial string, at time.Time) (enroll.Device, error) {
+	var d enroll.Device
+	err := s.write(ctx, func(tx *session) error {
+		row, err := findDevice(ctx, tx, "serial", serial, tx.lock())
+		if errors.Is(err, sql.ErrNoRows) {
+			return enroll.NoDevice(serial)
+		}
+		if err != nil {
+			return err
+		}
+		if row.State != string(enroll.StateEnrolled) && row.State != string(enroll.StateEnrolling) {
+			return enroll.Errorf(enroll.KindConflict, "device_not_enrolled", "the device %s is %s", serial, row.State)
+		}
+		open, err := openEnrollments(ctx, tx, row.ID)
+		if err != nil {
+			return err
+		}
+		if err := endEnrollments(ctx, tx, open, row.ID, at); err != nil {
+			return err
+		}
+		fresh := row
+		fresh.EnrollmentID = ""
+		if err := fresh.backOnRoll(ctx, tx); err != nil {
+			return err
+		}
+		if fresh, _, err = saveIfChanged(ctx, tx, row, fresh); err != nil {
+			return err
+		}
+		d, err = fresh.shown()
+		return err
+	})
+	if err != nil {
+		return enroll.Device{}, err
+	}
+	return d, nil
+}
+
+// backOnRoll is the state of a device whose enrollment was ended by hand.
+func (r *deviceRow) backOnRoll(ctx context.Context, tx *session) error {
+	d, err := r.device()
+	if err != nil {
+		return err
+	}
+	if r.EnrolledAt != 0 || d.Sources["serial"] == enroll.SourceDevice {
+		r.State = string(enroll.StateUnenrolled)
+		return nil
+	}
+	r.State = string(enroll.StateInvited)
+	return r.uninvite(ctx, tx) // unless a request is open
+}
+
+// DeleteDevice implements enroll.RollStore. Its enrollments stay as history of
+// the gate, like its decisions; one that had begun ends.
 func (s *Store) DeleteDevice(ctx context.Context, serial string) error {
 	return s.write(ctx, func(tx *session) error {
 		row, err := findDevice(ctx, tx, "serial", serial, tx.lock())
@@ -362,16 +326,26 @@ func (s *Store) DeleteDevice(ctx context.Context, serial string) error {
 		} else if !d.Deletable() {
 			return enroll.Errorf(enroll.KindConflict, "device_enrolled", "the device %s is %s", serial, d.State).WithHint("Disenroll it first.")
 		}
+		open, err := openEnrollments(ctx, tx, row.ID)
+		if err != nil {
+			return err
+		}
+		if err := endEnrollments(ctx, tx, open, row.ID, now()); err != nil {
+			return err
+		}
 		for _, query := range []string{
 			`DELETE FROM bindings WHERE device_id = ? AND device_id <> ''`,
 			`DELETE FROM deliveries WHERE device_id = ?`,
+			`DELETE FROM device_tags WHERE device_id = ?`,
+			`DELETE FROM device_seen WHERE device_id = ?`,
+			`DELETE FROM device_events WHERE device_id = ?`,
 			`DELETE FROM devices WHERE id = ?`, // with memberships and requests
 		} {
 			if _, err := tx.exec(ctx, query, row.ID); err != nil {
 				return err
 			}
 		}
-		return nil
+		return tellDeleted(ctx, tx, row)
 	})
 }
 

@@ -356,15 +356,23 @@ func activate(ctx context.Context, tx *session, device deviceRow, e enrollmentRo
 		return err
 	}
 	if e.RequestID != "" {
-		if _, err := tx.exec(ctx, `UPDATE requests SET state = ?, closed_at = ? WHERE id = ? AND closed_at = 0`,
-			string(enroll.RequestCompleted), micros(at), e.RequestID); err != nil {
+		n, err := tx.exec(ctx, `UPDATE requests SET state = ?, closed_at = ? WHERE id = ? AND closed_at = 0`, string(enroll.RequestCompleted), micros(at), e.RequestID)
+		if err != nil {
 			return err
+		}
+		if n > 0 {
+			if err := tellRequests(ctx, tx, enroll.RequestCompleted, e.RequestID); err != nil {
+				return err
+			}
 		}
 	}
 	fresh := device
 	fresh.State, fresh.EnrollmentID, fresh.EnrolledAt = string(enroll.StateEnrolled), e.ID, micros(at)
 	if fresh.AcceptedAt == 0 {
 		fresh.AcceptedAt = micros(at)
+	}
+	if err := countUse(ctx, tx, &fresh, e); err != nil {
+		return err
 	}
 	if _, _, err := saveIfChanged(ctx, tx, device, fresh); err != nil {
 		return err
@@ -397,6 +405,30 @@ func (s *Store) CheckOut(ctx context.Context, enrollmentID string, at time.Time)
 		}
 		return unenroll(ctx, tx, device, e.ID)
 	})
+}
+
+// Disenrolling implements mdm.EnrollmentStore.
+func (s *Store) Disenrolling(ctx context.Context, enrollmentID, commandID string) error {
+	return s.write(ctx, func(tx *session) error {
+		n, err := tx.exec(ctx, `UPDATE enrollments SET disenroll_id = ? WHERE id = ? AND ended_at = 0`, commandID, enrollmentID)
+		if err == nil && n == 0 {
+			return enrollmentEnded()
+		}
+		return err
+	})
+}
+
+// Removed implements mdm.EnrollmentStore.
+func (s *Store) Removed(ctx context.Context, enrollmentID, commandID string, at time.Time) (bool, error) {
+	var removes bool
+	err := s.one(ctx, &removes, `SELECT disenroll_id = ? AND ended_at = 0 FROM enrollments WHERE id = ?`, commandID, enrollmentID)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && !removes {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, s.CheckOut(ctx, enrollmentID, at)
 }
 
 // RecordFacts implements mdm.EnrollmentStore.
@@ -436,6 +468,13 @@ func (s *Store) Seen(ctx context.Context, at map[string]time.Time) error {
 		from := tx.records("id text, at bigint")
 		if _, err := tx.exec(ctx, `UPDATE devices SET last_seen_at = s.at FROM (SELECT e.device_id, max(r.at) AS at FROM `+from+`
 			JOIN enrollments e ON e.id = r.id GROUP BY e.device_id) AS s WHERE devices.id = s.device_id AND devices.last_seen_at < s.at`, batch); err != nil {
+			return err
+		}
+		// The order of the device list; until the user has accepted it tells
+		// nothing.
+		if _, err := tx.exec(ctx, `UPDATE device_seen SET at = s.at FROM (SELECT e.device_id, max(r.at) AS at FROM `+from+`
+			JOIN enrollments e ON e.id = r.id JOIN devices d ON d.id = e.device_id WHERE d.accepted_at > 0 GROUP BY e.device_id) AS s
+			WHERE device_seen.device_id = s.device_id AND device_seen.at < s.at - 60000000`, batch); err != nil {
 			return err
 		}
 		_, err := tx.exec(ctx, `UPDATE enrollments SET last_seen_at = r.at FROM `+from+` WHERE enrollments.id = r.id AND enrollments.last_seen_at < r.at`, batch)

@@ -10,18 +10,31 @@ import (
 )
 
 type groupRow struct {
-	ID        string `json:"id"`
-	Name      string `json:"name"`
-	CreatedAt int64  `json:"created_at"`
-	UpdatedAt int64  `json:"updated_at"`
-	Devices   int    `json:"devices"`
+	ID         string `json:"id"`
+	Name       string `json:"name"`
+	Rule       string `json:"rule"`
+	Evaluating bool   `json:"evaluating"`
+	Evaluated  int    `json:"evaluated"`
+	Total      int    `json:"evaluate_total"`
+	CreatedAt  int64  `json:"created_at"`
+	UpdatedAt  int64  `json:"updated_at"`
+	Devices    int    `json:"devices"`
 }
 
-const selectGroup = `SELECT g.id, g.name, g.created_at, g.updated_at,
-	(SELECT count(*) FROM memberships m WHERE m.group_id = g.id) AS devices FROM device_groups g `
+const (
+	groupColumns = `g.id, g.name, g.rule, g.evaluating, g.evaluated, g.evaluate_total, g.created_at, g.updated_at`
+	selectGroup  = `SELECT ` + groupColumns + `, (SELECT count(*) FROM memberships m WHERE m.group_id = g.id) AS devices FROM device_groups g `
+)
 
-func (r groupRow) group() enroll.Group {
-	return enroll.Group{ID: r.ID, Name: r.Name, CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt), Devices: r.Devices}
+func (r groupRow) group() (enroll.Group, error) {
+	g := enroll.Group{ID: r.ID, Name: r.Name, Evaluation: enroll.Evaluation{Running: r.Evaluating, Done: r.Evaluated, Total: r.Total},
+		CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt), Devices: r.Devices}
+	if r.Rule == "" {
+		return g, nil
+	}
+	rule, err := decode[enroll.GroupRule](r.Rule)
+	g.Rule = &rule
+	return g, err
 }
 
 func noGroup(name string) error {
@@ -46,7 +59,7 @@ func (s *Store) Group(ctx context.Context, name string) (enroll.Group, error) {
 	} else if err != nil {
 		return enroll.Group{}, err
 	}
-	return r.group(), nil
+	return r.group()
 }
 
 // Groups implements enroll.RollStore.
@@ -54,9 +67,9 @@ func (s *Store) Groups(ctx context.Context) ([]enroll.Group, error) {
 	return s.groups(ctx, selectGroup+"ORDER BY g.name")
 }
 
-// GroupsOf implements enroll.RollStore; by name.
+// GroupsOf implements enroll.RollStore.
 func (s *Store) GroupsOf(ctx context.Context, deviceID string) ([]enroll.Group, error) {
-	return s.groups(ctx, selectGroup+"WHERE g.id IN (SELECT o.group_id FROM memberships o WHERE o.device_id = ?) ORDER BY g.name", deviceID)
+	return s.groups(ctx, "SELECT "+groupColumns+" FROM device_groups g WHERE g.id IN (SELECT o.group_id FROM memberships o WHERE o.device_id = ?) ORDER BY g.name", deviceID)
 }
 
 func (s *Store) groups(ctx context.Context, query string, args ...any) ([]enroll.Group, error) {
@@ -66,28 +79,57 @@ func (s *Store) groups(ctx context.Context, query string, args ...any) ([]enroll
 	}
 	groups := make([]enroll.Group, len(rows))
 	for i, r := range rows {
-		groups[i] = r.group()
+		var err error
+		if groups[i], err = r.group(); err != nil {
+			return nil, err
+		}
 	}
 	return groups, nil
+}
+
+// GroupNames implements enroll.GroupStore.
+func (s *Store) GroupNames(ctx context.Context, deviceIDs []string) (map[string][]string, error) {
+	var rows []struct {
+		DeviceID string `json:"device_id"`
+		Name     string `json:"name"`
+	}
+	if err := s.all(ctx, &rows, `SELECT m.device_id, g.name FROM memberships m JOIN device_groups g ON g.id = m.group_id WHERE `+s.in("m.device_id")+` ORDER BY g.name`,
+		s.list(deviceIDs)); err != nil {
+		return nil, err
+	}
+	names := make(map[string][]string, len(deviceIDs))
+	for _, r := range rows {
+		names[r.DeviceID] = append(names[r.DeviceID], r.Name)
+	}
+	return names, nil
 }
 
 // CreateGroup implements enroll.RollStore.
 func (s *Store) CreateGroup(ctx context.Context, g enroll.Group) error {
 	return s.write(ctx, func(tx *session) error {
+		if err := tx.do(ctx, tx.mutex(mutexRules, g.Rule == nil)); err != nil {
+			return err
+		}
 		n, err := tx.exec(ctx, `INSERT INTO device_groups (id, name, created_at, updated_at) VALUES (?, ?, ?, ?) ON CONFLICT (name) DO NOTHING`,
 			g.ID, g.Name, micros(g.CreatedAt), micros(g.UpdatedAt))
 		if err == nil && n == 0 {
 			return enroll.Errorf(enroll.KindConflict, "group_exists", "there is a group with the name %q", g.Name)
 		}
-		return err
+		tx.record(ctx, "group", g.Name, nil, map[string]any{"name": g.Name, "rule": g.Rule})
+		if err != nil || g.Rule == nil {
+			return err
+		}
+		return setRule(ctx, tx, g.ID, *g.Rule, micros(g.UpdatedAt))
 	})
 }
 
 // DeleteGroup implements enroll.RollStore.
 func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 	return s.write(ctx, func(tx *session) error {
-		if err := tx.do(ctx, tx.mutex(mutexPolicies, false)); err != nil {
-			return err
+		for _, m := range []mutex{mutexRules, mutexPolicies} {
+			if err := tx.do(ctx, tx.mutex(m, false)); err != nil {
+				return err
+			}
 		}
 		id, err := groupID(ctx, tx, name)
 		if err != nil {
@@ -96,6 +138,7 @@ func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 		if err := markDue(ctx, tx, `e.device_id IN (SELECT m.device_id FROM memberships m WHERE m.group_id = ?)`, id); err != nil {
 			return err
 		}
+		tx.record(ctx, "group", name, map[string]string{"name": name}, nil)
 		for _, query := range []string{
 			`DELETE FROM bindings WHERE group_id = ? AND group_id <> ''`,
 			`DELETE FROM device_groups WHERE id = ?`, // with memberships
@@ -111,16 +154,25 @@ func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 // ChangeMembers implements enroll.RollStore. A serial in both lists is added.
 func (s *Store) ChangeMembers(ctx context.Context, group string, add, remove []string) error {
 	return s.write(ctx, func(tx *session) error {
-		if err := tx.do(ctx, tx.mutex(mutexPolicies, true)); err != nil {
+		// Devices, then what stands for many, then the group: the order in which
+		// everybody locks.
+		if _, err := serialsToIDs(ctx, tx, slices.Concat(add, remove)); err != nil {
 			return err
 		}
-		// Devices before the group: the order in which everybody locks.
-		if _, err := serialsToIDs(ctx, tx, slices.Concat(add, remove)); err != nil {
+		if err := tx.do(ctx, tx.mutex(mutexPolicies, true)); err != nil {
 			return err
 		}
 		id, err := groupID(ctx, tx, group)
 		if err != nil {
 			return err
+		}
+		var byRule bool
+		if err := tx.get(ctx, &byRule, `SELECT rule <> '' FROM device_groups WHERE id = ?`, id); err != nil {
+			return err
+		}
+		if byRule {
+			return enroll.Errorf(enroll.KindConflict, "group_by_rule", "the members of the group %q are those its rule matches", group).
+				WithHint("Change the rule, or what it looks at on the device; or bind the policy to a static group.")
 		}
 		adding, err := serialsToIDs(ctx, tx, add)
 		if err != nil {
@@ -148,16 +200,32 @@ func (s *Store) ChangeMembers(ctx context.Context, group string, add, remove []s
 		if len(adding) == 0 && len(removing) == 0 {
 			return nil
 		}
-		if _, err := tx.exec(ctx, `DELETE FROM memberships WHERE group_id = ? AND `+tx.in("device_id"), id, tx.list(removing)); err != nil {
-			return err
-		}
-		if _, err := tx.exec(ctx, `INSERT INTO memberships (group_id, device_id) SELECT CAST(? AS text), d.id FROM devices d WHERE `+tx.in("d.id"),
-			id, tx.list(adding)); err != nil {
+		if err := errors.Join(removeMembers(ctx, tx, id, removing), addMembers(ctx, tx, id, adding)); err != nil {
 			return err
 		}
 		if _, err := tx.exec(ctx, `UPDATE device_groups SET updated_at = ? WHERE id = ?`, micros(now()), id); err != nil {
 			return err
 		}
+		tx.record(ctx, "group", group, nil, map[string][]string{"added": add, "removed": remove})
 		return markDevicesDue(ctx, tx, slices.Concat(adding, removing))
 	})
+}
+
+// addMembers puts devices into a group; those who are in it stay.
+func addMembers(ctx context.Context, tx *session, groupID string, deviceIDs []string) error {
+	if len(deviceIDs) == 0 {
+		return nil
+	}
+	_, err := tx.exec(ctx, `INSERT INTO memberships (group_id, device_id, serial) SELECT CAST(? AS text), d.id, d.serial FROM devices d WHERE `+tx.in("d.id")+
+		` ON CONFLICT (group_id, device_id) DO NOTHING`, groupID, tx.list(deviceIDs))
+	return err
+}
+
+// removeMembers takes devices out of a group.
+func removeMembers(ctx context.Context, tx *session, groupID string, deviceIDs []string) error {
+	if len(deviceIDs) == 0 {
+		return nil
+	}
+	_, err := tx.exec(ctx, `DELETE FROM memberships WHERE group_id = ? AND `+tx.in("device_id"), groupID, tx.list(deviceIDs))
+	return err
 }

@@ -134,7 +134,7 @@ func (s *Store) FinishPushes(ctx context.Context, results []apns.Result) error {
 		}
 		_, err := tx.exec(ctx, `UPDATE pushes SET lease_until = 0, reason = r.reason,
 				due_at = CASE WHEN pushes.generation = r.generation THEN r.retry_at ELSE pushes.due_at END,
-				attempts = CASE WHEN r.retry_at > 0 THEN pushes.attempts + 1 ELSE 0 END,
+				attempts = CASE WHEN r.retry_at = 0 THEN 0 WHEN r.reason = '`+apns.ReasonReleased+`' THEN pushes.attempts ELSE pushes.attempts + 1 END,
 				pushed_at = CASE WHEN r.sent_at > pushes.pushed_at THEN r.sent_at ELSE pushes.pushed_at END
 			FROM `+tx.records("id text, generation bigint, retry_at bigint, sent_at bigint, reason text")+` WHERE pushes.enrollment_id = r.id`, encode(rows))
 		return err

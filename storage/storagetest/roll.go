@@ -190,37 +190,28 @@ func testRoll(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.ok(w.CreateGroup(w.ctx, enroll.Group{ID: "group", Name: "g"}))
 			w.ok(w.ChangeMembers(w.ctx, "g", []string{"AA1", "BB1"}, nil))
 			for _, c := range []struct {
-				filter enroll.DeviceFilter
-				want   string
+				query enroll.DeviceQuery
+				want  string
 			}{
-				{enroll.DeviceFilter{}, "AA1 AA2 AB1 BB1"},
-				{enroll.DeviceFilter{State: enroll.StateInvited}, "BB1"},
-				{enroll.DeviceFilter{State: enroll.StateBlocked}, "AB1"},
-				{enroll.DeviceFilter{State: enroll.StateEnrolled}, "AA2"},
-				{enroll.DeviceFilter{Platform: enroll.PlatformAndroid}, "AA2"},
-				{enroll.DeviceFilter{GroupID: "group"}, "AA1 BB1"},
-				{enroll.DeviceFilter{UserID: annID}, "AB1 BB1"},
-				{enroll.DeviceFilter{Search: "aa"}, "AA1 AA2"},
-				{enroll.DeviceFilter{Search: "FRONT"}, "AA1"},
-				{enroll.DeviceFilter{Search: "äP"}, "AB1"},
-				{enroll.DeviceFilter{Search: "100%"}, "AA2"},
-				{enroll.DeviceFilter{Search: "%"}, ""},
-				{enroll.DeviceFilter{Search: "Ann@"}, "AB1 BB1"},
-				{enroll.DeviceFilter{Search: "a"}, "AA1 AA2 AB1 BB1"},
-				{enroll.DeviceFilter{Search: "a", Platform: enroll.PlatformIOS, State: enroll.StateInvited}, "BB1"},
+				{enroll.DeviceQuery{}, "AA1 AA2 AB1 BB1"},
+				{enroll.DeviceQuery{DeviceFilter: enroll.DeviceFilter{State: enroll.StateInvited}}, "BB1"},
+				{enroll.DeviceQuery{DeviceFilter: enroll.DeviceFilter{State: enroll.StateBlocked}}, "AB1"},
+				{enroll.DeviceQuery{DeviceFilter: enroll.DeviceFilter{State: enroll.StateEnrolled}}, "AA2"},
+				{enroll.DeviceQuery{DeviceFilter: enroll.DeviceFilter{Platform: enroll.PlatformAndroid}}, "AA2"},
+				{enroll.DeviceQuery{DeviceFilter: enroll.DeviceFilter{GroupID: "group"}}, "AA1 BB1"},
+				{enroll.DeviceQuery{DeviceFilter: enroll.DeviceFilter{UserID: annID}}, "AB1 BB1"},
+				{enroll.DeviceQuery{Search: "aa"}, "AA1 AA2"},
+				{enroll.DeviceQuery{Search: "FRONT"}, "AA1"},
+				{enroll.DeviceQuery{Search: "äP"}, "AB1"},
+				{enroll.DeviceQuery{Search: "100%"}, "AA2"},
+				{enroll.DeviceQuery{Search: "%"}, ""},
+				{enroll.DeviceQuery{Search: "Ann@"}, "AB1 BB1"},
+				{enroll.DeviceQuery{Search: "a"}, "AA1 AA2 AB1 BB1"},
+				{enroll.DeviceQuery{Search: "a", DeviceFilter: enroll.DeviceFilter{Platform: enroll.PlatformIOS, State: enroll.StateInvited}}, "BB1"},
 			} {
-				devices, err := w.Devices(w.ctx, c.filter, enroll.Page{Limit: 10})
-				w.ok(err)
-				var got []string
-				for _, d := range devices {
-					got = append(got, d.Serial)
+				if got := strings.Join(w.list(c.query, 10), " "); got != c.want {
+					w.Errorf("%+v: %v, want %s", c.query, got, c.want)
 				}
-				if strings.Join(got, " ") != c.want {
-					w.Errorf("%+v: %v, want %s", c.filter, got, c.want)
-				}
-			}
-			if page, err := w.Devices(w.ctx, enroll.DeviceFilter{Search: "a"}, enroll.Page{Limit: 2, After: "AA1"}); err != nil || len(page) != 2 || page[0].Serial != "AA2" {
-				w.Errorf("second page of a search: %+v, %v", page, err)
 			}
 		},
 		"delete": func(w *world) {
