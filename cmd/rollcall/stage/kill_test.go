@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -34,7 +33,10 @@ type childOptions struct {
 }
 
 // announcement is the first line of a child's output.
-type announcement struct{ URL, Addr, Token, CA string }
+type announcement struct {
+	URL, Addr, Token string
+	CA               []byte
+}
 
 func child() {
 	var c childOptions
@@ -56,7 +58,7 @@ func serveChild(c childOptions) error {
 		io.Copy(io.Discard, os.Stdin)
 		os.Exit(2) // the test is gone
 	}()
-	line, err := json.Marshal(announcement{a.URL(), a.Addr().String(), a.FirstToken(), string(pemOf(a.Authority().Certificate()))})
+	line, err := json.Marshal(announcement{a.URL(), a.Addr().String(), a.FirstToken(), a.Authority().Certificate().Raw})
 	if err != nil {
 		return err
 	}
@@ -64,7 +66,7 @@ func serveChild(c childOptions) error {
 	return a.Run(context.Background())
 }
 
-// mortal is a play whose server can be killed.
+// mortal is a play whose server is a process that can be killed.
 type mortal struct {
 	*play
 	process *exec.Cmd
@@ -73,48 +75,43 @@ type mortal struct {
 
 func startMortal(t *testing.T, dsn string) *mortal {
 	t.Helper()
-	p := newPlay(t, dsn)
-	p.Stage = &Stage{stop: func() {}}
-	t.Cleanup(p.Stop)
-	p.must(p.prepare(p.options()))
-	m := &mortal{play: p}
-	m.spawn()
-	t.Cleanup(func() { m.kill() })
-	p.must(p.installPushCertificate(p.ctx))
+	m := &mortal{}
+	m.play = start(t, dsn, func(o *Options) { o.Elsewhere = m.spawn })
 	return m
 }
 
-// spawn starts the server, with the address it had before.
-func (m *mortal) spawn() {
-	m.t.Helper()
-	o := m.opts
+// spawn starts the server; what it logs goes where its options say.
+func (m *mortal) spawn(ctx context.Context, o app.Options) (Server, error) {
 	config, err := json.Marshal(childOptions{o.Listen, o.MetricsListen, o.Organization, o.DataDir, o.Database, o.TLS, o.LogLevel, o.APNSHost, o.APNSRoots, o.MaxConns, o.DeviceCAs})
-	m.must(err)
-	cmd := exec.CommandContext(m.ctx, os.Args[0])
-	cmd.Env = append(os.Environ(), childVariable+"="+string(config))
-	cmd.Stderr = m.log
-	stdin, err := cmd.StdinPipe()
-	m.must(err)
-	stdout, err := cmd.StdoutPipe()
-	m.must(err)
-	m.must(cmd.Start())
-	m.process, m.stdin = cmd, stdin
-	line, err := bufio.NewReader(stdout).ReadBytes('\n')
 	if err != nil {
-		m.t.Fatalf("the server did not start: %v", err)
+		return Server{}, err
 	}
+	cmd := exec.CommandContext(ctx, os.Args[0])
+	cmd.Env = append(os.Environ(), childVariable+"="+string(config))
+	cmd.Stderr = o.LogOutput
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return Server{}, err
+	}
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return Server{}, err
+	}
+	if err := cmd.Start(); err != nil {
+		return Server{}, err
+	}
+	m.process, m.stdin = cmd, stdin
 	var a announcement
-	m.must(json.Unmarshal(line, &a))
-	block, _ := pem.Decode([]byte(a.CA))
-	cert, err := x509.ParseCertificate(block.Bytes)
-	m.must(err)
-	if m.client == nil { // the first one; CA and address stay
-		m.url, m.Token, m.opts.Listen = a.URL, a.Token, a.Addr
-		m.Roots = x509.NewCertPool()
-		m.Roots.AddCert(cert)
-		m.client = NewClient(m.Roots)
-		m.stop = m.client.CloseIdleConnections
+	line, err := bufio.NewReader(stdout).ReadBytes('\n')
+	if err == nil {
+		err = json.Unmarshal(line, &a)
 	}
+	if err != nil {
+		m.kill()
+		return Server{}, fmt.Errorf("the server did not start: %w", err)
+	}
+	cert, err := x509.ParseCertificate(a.CA)
+	return Server{URL: a.URL, Addr: a.Addr, Token: a.Token, CA: cert, Stop: m.kill}, err
 }
 
 // kill ends the server as kill -9 does.
@@ -125,6 +122,12 @@ func (m *mortal) kill() {
 		m.stdin.Close()
 		m.process = nil
 	}
+}
+
+// resurrect starts the server again.
+func (m *mortal) resurrect() {
+	m.t.Helper()
+	m.must(m.Restart(m.ctx))
 }
 
 // TestKilledDuringDelivery kills the server at every stage of an enrollment.
@@ -149,7 +152,7 @@ func TestKilledDuringDelivery(t *testing.T) {
 		if err := ph.OpenLink(m.ctx, m.url+"/enroll", iphone.Choice{}); err == nil || ph.Enrolled() {
 			t.Fatalf("enrolled with a dead server: %v", err)
 		}
-		m.spawn()
+		m.resurrect()
 		m.check("half of an enrollment is not an enrollment", m.device(serial).State == "enrolling", m.device(serial))
 
 		// With a command in hand, before its result is out.
@@ -179,7 +182,7 @@ func TestKilledDuringDelivery(t *testing.T) {
 			case <-time.After(patience):
 				t.Fatalf("%s did not come", point.request)
 			}
-			m.spawn()
+			m.resurrect()
 		}
 		m.acknowledged(serial)
 		m.check("the policy is there", hasAll("a", "b", "c", "passcode")(ph.Phone), ph.InstalledProfiles())
@@ -242,7 +245,7 @@ func TestKilledDuringImport(t *testing.T) {
 			if err := <-done; err != nil {
 				interrupted++
 			}
-			m.spawn()
+			m.resurrect()
 			n, imports := onRoll(prefix), m.rows("imports", "")
 			m.check(prefix+" is on the roll whole or not at all", n == 0 || n == rows, n)
 			m.check("and in the list of imports likewise", imports == m.rows("devices", "")/rows, imports)
