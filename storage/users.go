@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strings"
 
 	"rollcall/enroll"
@@ -15,11 +16,12 @@ type userRow struct {
 	Name      string `json:"name"`
 	Email     string `json:"email"`
 	Mobile    string `json:"mobile"`
+	Language  string `json:"language"`
 	CreatedAt int64  `json:"created_at"`
 	UpdatedAt int64  `json:"updated_at"`
 }
 
-const userFields = `id text, domain text, name text, email text, mobile text, created_at bigint, updated_at bigint`
+const userFields = `id text, domain text, name text, email text, mobile text, language text, created_at bigint, updated_at bigint`
 
 var (
 	userNames   = columnNames(userFields)
@@ -28,7 +30,7 @@ var (
 )
 
 func (r userRow) user() enroll.User {
-	return enroll.User{ID: r.ID, Domain: r.Domain, Name: r.Name, Email: r.Email, Mobile: r.Mobile,
+	return enroll.User{ID: r.ID, Domain: r.Domain, Name: r.Name, Email: r.Email, Mobile: r.Mobile, Language: r.Language,
 		CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt)}
 }
 
@@ -58,8 +60,14 @@ func userKey(domain, email string) [2]string {
 func (f foundUsers) of(domain, email string) string { return f.rows[userKey(domain, email)].ID }
 
 // findOrMakeUsers looks users up by domain and e-mail, makes those who are
-// missing and gives the others the name and mobile number that are not blank.
+// missing and gives the others what is newly given and not blank.
 func findOrMakeUsers(ctx context.Context, tx *session, users []enroll.User) (foundUsers, error) {
+	return placeUsers(ctx, tx, users, enroll.UsersReplace)
+}
+
+// placeUsers looks users up by domain and e-mail, makes those who are missing
+// and treats the others as mode says; see enroll.MergeUser.
+func placeUsers(ctx context.Context, tx *session, users []enroll.User, mode string) (foundUsers, error) {
 	found := foundUsers{rows: map[[2]string]userRow{}, changed: map[string]bool{}}
 	var emails []string
 	for _, u := range users {
@@ -95,11 +103,10 @@ func findOrMakeUsers(ctx context.Context, tx *session, users []enroll.User) (fou
 			made[key] = true
 			order = append(order, key)
 		}
-		if u.Name != "" {
-			r.Name = clean(u.Name)
-		}
-		if u.Mobile != "" {
-			r.Mobile = clean(u.Mobile)
+		if made[key] {
+			r.take(enroll.UsersReplace, u) // a new user is all that the rows say
+		} else {
+			r.take(mode, u)
 		}
 		if known && r == was {
 			continue
@@ -130,10 +137,249 @@ func findOrMakeUsers(ctx context.Context, tx *session, users []enroll.User) (fou
 		}
 	}
 	if len(changed) > 0 {
-		if _, err := tx.exec(ctx, "UPDATE users SET name = r.name, mobile = r.mobile, updated_at = r.updated_at FROM "+tx.records(userFields)+
-			" WHERE users.id = r.id", encode(changed)); err != nil {
+		if err := saveUsers(ctx, tx, changed); err != nil {
 			return found, err
 		}
 	}
 	return found, nil
+}
+
+// take merges what is newly given.
+func (r *userRow) take(mode string, given enroll.User) {
+	u := enroll.MergeUser(mode, r.user(), given)
+	r.Name, r.Mobile, r.Language = clean(u.Name), clean(u.Mobile), clean(u.Language)
+}
+
+// saveUsers writes locked users, and their new names where devices are searched
+// by them.
+func saveUsers(ctx context.Context, tx *session, rows []userRow) error {
+	if _, err := tx.exec(ctx, "UPDATE users SET name = r.name, mobile = r.mobile, language = r.language, updated_at = r.updated_at FROM "+tx.records(userFields)+
+		" WHERE users.id = r.id", encode(rows)); err != nil {
+		return err
+	}
+	type key struct {
+		ID  string `json:"id"`
+		Key string `json:"user_key"`
+	}
+	keys := make([]key, len(rows))
+	for i, r := range rows {
+		keys[i] = key{r.ID, strings.ToLower(r.Name)}
+	}
+	_, err := tx.exec(ctx, "UPDATE devices SET user_key = r.user_key FROM "+tx.records("id text, user_key text")+
+		" WHERE devices.user_id = r.id AND devices.user_id <> '' AND devices.user_key <> r.user_key", encode(keys))
+	return err
+}
+
+// usersByID reads users; "" and unknown ones are left out.
+func usersByID(ctx context.Context, tx *session, ids []string) (map[string]userRow, error) {
+	slices.Sort(ids)
+	ids = slices.DeleteFunc(slices.Compact(ids), func(id string) bool { return id == "" })
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	var rows []userRow
+	if err := tx.all(ctx, &rows, selectUser+"WHERE "+tx.in("id"), tx.list(ids)); err != nil {
+		return nil, err
+	}
+	found := make(map[string]userRow, len(rows))
+	for _, r := range rows {
+		found[r.ID] = r
+	}
+	return found, nil
+}
+
+// UsersByID implements enroll.UserStore.
+func (s *Store) UsersByID(ctx context.Context, ids []string) (map[string]enroll.User, error) {
+	var rows map[string]userRow
+	err := s.read(ctx, func(tx *session) (err error) {
+		rows, err = usersByID(ctx, tx, slices.Clone(ids))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	users := make(map[string]enroll.User, len(rows))
+	for id, r := range rows {
+		users[id] = r.user()
+	}
+	return users, nil
+}
+
+// UserByEmail implements enroll.UserStore.
+func (s *Store) UserByEmail(ctx context.Context, domain, email string) (enroll.User, error) {
+	var r userRow
+	if err := s.one(ctx, &r, selectUser+"WHERE email = ? AND domain = ?", email, domain); errors.Is(err, sql.ErrNoRows) {
+		return enroll.User{}, enroll.Errorf(enroll.KindNotFound, "user_unknown", "no user of the domain %q has the e-mail address %q", domain, email)
+	} else if err != nil {
+		return enroll.User{}, err
+	}
+	return r.user(), nil
+}
+
+// Users implements enroll.UserStore.
+func (s *Store) Users(ctx context.Context, f enroll.UserFilter, p enroll.Page) ([]enroll.User, error) {
+	email, domain, _ := strings.Cut(p.After, "\x1f")
+	query, args := selectUser+"WHERE (email, domain) > (?, ?)", []any{email, domain}
+	if f.Domain != "" {
+		query, args = selectUser+"WHERE domain = ? AND email > ?", []any{f.Domain, email}
+	}
+	if f.Search != "" {
+		prefix := strings.ToLower(f.Search)
+		query += " AND email >= ? AND email < ?"
+		args = append(args, prefix, after(prefix))
+	}
+	var rows []userRow
+	if err := s.all(ctx, &rows, query+" ORDER BY email, domain LIMIT ?", append(args, pageLimit(p))...); err != nil {
+		return nil, err
+	}
+	users := make([]enroll.User, len(rows))
+	for i, r := range rows {
+		users[i] = r.user()
+	}
+	return users, nil
+}
+
+// ChangeUser implements enroll.UserStore. A new user needs a domain that exists.
+func (s *Store) ChangeUser(ctx context.Context, domain, email string, change func(*enroll.User) (enroll.User, error)) (u enroll.User, changed bool, err error) {
+	err = s.write(ctx, func(tx *session) error {
+		u, changed = enroll.User{}, false
+		var r userRow
+		var old *enroll.User
+		err := tx.get(ctx, &r, selectUser+"WHERE email = ? AND domain = ?"+tx.lock(), email, domain)
+		switch {
+		case err == nil:
+			known := r.user()
+			old = &known
+		case !errors.Is(err, sql.ErrNoRows):
+			return err
+		}
+		next, err := change(old)
+		if err != nil {
+			return err
+		}
+		fresh := userRow{ID: next.ID, Domain: clean(domain), Name: clean(next.Name), Email: clean(email), Mobile: clean(next.Mobile), Language: clean(next.Language),
+			CreatedAt: micros(next.CreatedAt), UpdatedAt: r.UpdatedAt}
+		if old != nil {
+			fresh.ID, fresh.CreatedAt = r.ID, r.CreatedAt
+		}
+		if changed = fresh != r; !changed {
+			u = next
+			return nil
+		}
+		fresh.UpdatedAt = micros(now())
+		u = fresh.user()
+		if old != nil {
+			return saveUsers(ctx, tx, []userRow{fresh})
+		}
+		if _, err := domainOf(ctx, tx, domain, tx.lock()); err != nil {
+			return err
+		}
+		n, err := tx.exec(ctx, insertUsers+tx.records(userFields)+" WHERE true ON CONFLICT (email, domain) DO NOTHING", encode([]userRow{fresh}))
+		if err == nil && n == 0 {
+			return errAgain
+		}
+		return err
+	})
+	if err != nil {
+		return enroll.User{}, false, err
+	}
+	return u, changed, nil
+}
+
+// DeleteUser implements enroll.UserStore.
+func (s *Store) DeleteUser(ctx context.Context, id string) error {
+	return s.write(ctx, func(tx *session) error {
+		var r userRow
+		err := tx.get(ctx, &r, selectUser+"WHERE id = ?"+tx.lock(), id)
+		if errors.Is(err, sql.ErrNoRows) {
+			return enroll.Errorf(enroll.KindNotFound, "user_unknown", "no user has the ID %q", id)
+		}
+		if err != nil {
+			return err
+		}
+		var owns bool
+		if err := tx.get(ctx, &owns, `SELECT EXISTS (SELECT 1 FROM devices WHERE user_id = ? AND user_id <> '')`, id); err != nil {
+			return err
+		}
+		if owns {
+			return enroll.Errorf(enroll.KindConflict, "user_owns_devices", "the user %s owns devices", r.Email).
+				WithHint("Give them to somebody else first; GET /api/v1/devices?user=%s lists them.", id)
+		}
+		_, err = tx.exec(ctx, `DELETE FROM users WHERE id = ?`, id)
+		return err
+	})
+}
+
+type domainRow struct {
+	Name      string `json:"name"`
+	CreatedAt int64  `json:"created_at"`
+	Users     int    `json:"users"`
+}
+
+const selectDomain = `SELECT m.name, m.created_at, (SELECT count(*) FROM users u WHERE u.domain = m.name) AS users FROM domains m `
+
+func (r domainRow) domain() enroll.Domain {
+	return enroll.Domain{Name: r.Name, CreatedAt: instant(r.CreatedAt), Users: r.Users}
+}
+
+// domainOf reads a domain; locked where tail is tx.lock().
+func domainOf(ctx context.Context, tx *session, name, tail string) (domainRow, error) {
+	var r domainRow
+	err := tx.get(ctx, &r, selectDomain+"WHERE m.name = ?"+tail, name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, enroll.NoDomain(name)
+	}
+	return r, err
+}
+
+// Domain implements enroll.UserStore.
+func (s *Store) Domain(ctx context.Context, name string) (enroll.Domain, error) {
+	var r domainRow
+	err := s.read(ctx, func(tx *session) (err error) {
+		r, err = domainOf(ctx, tx, name, "")
+		return err
+	})
+	return r.domain(), err
+}
+
+// Domains implements enroll.UserStore.
+func (s *Store) Domains(ctx context.Context) ([]enroll.Domain, error) {
+	var rows []domainRow
+	if err := s.all(ctx, &rows, selectDomain+"ORDER BY m.name"); err != nil {
+		return nil, err
+	}
+	domains := make([]enroll.Domain, len(rows))
+	for i, r := range rows {
+		domains[i] = r.domain()
+	}
+	return domains, nil
+}
+
+// CreateDomain implements enroll.UserStore.
+func (s *Store) CreateDomain(ctx context.Context, d enroll.Domain) error {
+	return s.write(ctx, func(tx *session) error {
+		n, err := tx.exec(ctx, `INSERT INTO domains (name, created_at) VALUES (?, ?) ON CONFLICT (name) DO NOTHING`, d.Name, micros(d.CreatedAt))
+		if err == nil && n == 0 {
+			return enroll.Errorf(enroll.KindConflict, "domain_exists", "there is a domain with the name %q", d.Name)
+		}
+		return err
+	})
+}
+
+// DeleteDomain implements enroll.UserStore.
+func (s *Store) DeleteDomain(ctx context.Context, name string) error {
+	return s.write(ctx, func(tx *session) error {
+		d, err := domainOf(ctx, tx, name, tx.lock())
+		if err != nil {
+			return err
+		}
+		if name == enroll.DefaultDomain {
+			return enroll.Errorf(enroll.KindConflict, "domain_default", "the domain %q is always there", name)
+		}
+		if d.Users > 0 {
+			return enroll.Errorf(enroll.KindConflict, "domain_not_empty", "the domain %q has %d users", name, d.Users).WithHint("Delete its users first.")
+		}
+		_, err = tx.exec(ctx, `DELETE FROM domains WHERE name = ?`, name)
+		return err
+	})
 }
