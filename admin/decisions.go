@@ -28,13 +28,26 @@ type DecisionView struct {
 	Person     string          `json:"person" doc:"What the person at the device reads."`
 	Trace      []enroll.Step   `json:"trace,omitempty" doc:"Every check with its result, in order. Only when a single decision is read."`
 	Facts      *enroll.Facts   `json:"facts,omitempty" doc:"What the device told of itself. Only when a single decision is read, and only once its user has accepted the enrollment request."`
+
+	NearMisses []enroll.NearMiss `json:"near_misses,omitempty" doc:"Open rows of the roll that the serial may have been meant for. Take one over with /decisions/{id}/repair."`
+	Repair     *repairView       `json:"repair,omitempty" doc:"What was made of a near miss."`
+}
+
+type repairView struct {
+	Serial string    `json:"serial" doc:"Serial the row had before."`
+	At     time.Time `json:"at"`
+	By     string    `json:"by"`
 }
 
 // viewDecision leaves out trace and facts.
 func viewDecision(d enroll.Decision) DecisionView {
 	reason := d.Code.Reason()
-	return DecisionView{ID: d.ID, At: utc(d.At), Channel: d.Channel, Platform: d.Platform, Serial: d.Serial, Evidence: d.Evidence, Mode: d.Mode, Outcome: d.Outcome,
-		Code: d.Code, Enforced: d.Enforced, RequestID: d.RequestID, RemoteAddr: d.RemoteAddr, Text: reason.Admin, Fix: reason.Fix, Person: reason.Person}
+	v := DecisionView{ID: d.ID, At: utc(d.At), Channel: d.Channel, Platform: d.Platform, Serial: d.Serial, Evidence: d.Evidence, Mode: d.Mode, Outcome: d.Outcome,
+		Code: d.Code, Enforced: d.Enforced, RequestID: d.RequestID, RemoteAddr: d.RemoteAddr, Text: reason.Admin, Fix: reason.Fix, Person: reason.Person, NearMisses: d.NearMisses}
+	if d.Repair != nil {
+		v.Repair = &repairView{Serial: d.Repair.Serial, At: utc(d.Repair.At), By: d.Repair.By}
+	}
+	return v
 }
 
 type evaluationView struct {
@@ -83,23 +96,65 @@ func (r routes) decisions() {
 			return &body[DecisionView]{v}, err
 		})
 
-	type evaluateAttempt struct {
+	type repairDecision struct {
+		oneDecision
 		Body struct {
-			Serial   string          `json:"serial" minLength:"1" maxLength:"200"`
-			Platform enroll.Platform `json:"platform" enum:"android,ios" doc:"What the device presents itself as."`
-			Channel  enroll.Channel  `json:"channel" enum:"ota,profile,ade,account,agent,amapi"`
-			Evidence enroll.Evidence `json:"evidence,omitempty" enum:"claimed,token,signed,attested" doc:"claimed if left out."`
+			Serial string `json:"serial" minLength:"1" maxLength:"200" doc:"Serial of the row as it is on the roll, usually one of the near misses."`
 		}
 	}
+	add(r, RoleOperator, huma.Operation{OperationID: "repair-decision", Method: http.MethodPost, Path: "/decisions/{id}/repair", Tags: []string{"Gate"},
+		Summary: "Correct a row by a refusal", Description: "Gives a row that has not enrolled the serial of the refused device, which is admitted at its next attempt. The row keeps everything else: user, groups, policies, requests and history."},
+		func(ctx context.Context, in *repairDecision) (*taggedDevice, error) {
+			d, err := a.Gate.RepairSerial(ctx, in.ID, in.Body.Serial, caller(ctx).Name)
+			if err != nil {
+				return nil, err
+			}
+			return a.taggedBody(ctx, d)
+		})
+	r.evaluate()
+}
+
+type evaluateInput struct {
+	Serial       string           `json:"serial" minLength:"1" maxLength:"200"`
+	Platform     enroll.Platform  `json:"platform" enum:"android,ios" doc:"What the device presents itself as."`
+	Channel      enroll.Channel   `json:"channel" enum:"ota,profile,ade,account,agent,amapi"`
+	Evidence     enroll.Evidence  `json:"evidence,omitempty" enum:"claimed,token,signed,attested" doc:"claimed if left out."`
+	OSVersion    string           `json:"os_version,omitempty" maxLength:"64" example:"26.1"`
+	Model        string           `json:"model,omitempty" maxLength:"255" example:"iPhone 16 Pro"`
+	Product      string           `json:"product,omitempty" maxLength:"255" example:"iPhone17,1"`
+	Manufacturer string           `json:"manufacturer,omitempty" maxLength:"255" doc:"Of an Android device."`
+	Ownership    enroll.Ownership `json:"ownership,omitempty" enum:"personal,corporate" doc:"As the user would choose, where the row leaves it to the user."`
+	UserID       string           `json:"user_id,omitempty" maxLength:"64" doc:"ID of the user who would enroll; of nobody in particular if left out."`
+}
+
+func (in evaluateInput) attempt() enroll.Attempt {
+	a := enroll.Attempt{Serial: in.Serial, Platform: in.Platform, Channel: in.Channel, Evidence: in.Evidence, UserID: in.UserID, Ownership: in.Ownership,
+		Facts: enroll.Facts{OSVersion: in.OSVersion, Model: in.Model, Product: in.Product}}
+	if in.Manufacturer != "" {
+		a.Facts.Extra = map[string]string{enroll.ManufacturerFact: in.Manufacturer}
+	}
+	return a
+}
+
+func (r routes) evaluate() {
+	a := r.a
+	type evaluateAttempt struct {
+		Body evaluateInput
+	}
 	add(r, RoleViewer, huma.Operation{OperationID: "evaluate", Method: http.MethodPost, Path: "/gate/evaluate", Tags: []string{"Gate"},
-		Summary: "Ask what would happen", Description: "What the gate would answer to a device, and why, before it arrives. Nothing is recorded."},
+		Summary: "Ask what would happen", Description: "What the gate would answer to a device, and why, before it arrives, whether or not it is on the roll. Nothing is recorded."},
 		func(ctx context.Context, in *evaluateAttempt) (*body[evaluationView], error) {
-			d, err := a.Gate.Explain(ctx, enroll.Attempt{Serial: in.Body.Serial, Platform: in.Body.Platform, Channel: in.Body.Channel, Evidence: in.Body.Evidence})
+			d, err := a.Gate.Explain(ctx, in.Body.attempt())
 			if err != nil {
 				return nil, err
 			}
 			out := evaluationView{DecisionView: viewDecision(d), OnRoll: d.DeviceID != "", Groups: []string{}, Policies: []string{}}
 			out.Trace = d.Trace
+			if !d.Allowed() {
+				if out.NearMisses, err = a.Gate.NearMisses(ctx, d.Serial, d.Platform); err != nil {
+					return nil, err
+				}
+			}
 			if !out.OnRoll {
 				return &body[evaluationView]{out}, nil
 			}

@@ -12,32 +12,68 @@ import (
 )
 
 type restrictionsView struct {
-	PreEnrolledDevicesOnly enroll.Mode `json:"pre_enrolled_devices_only" enum:"off,audit,enforce" doc:"off admits unknown devices, audit admits them and records what enforcing would have done, enforce refuses them."`
-	UpdatedAt              time.Time   `json:"updated_at,omitzero" readOnly:"true"`
+	PreEnrolledDevicesOnly enroll.Mode            `json:"pre_enrolled_devices_only" enum:"off,audit,enforce" doc:"off admits unknown devices, audit admits them and records what enforcing would have done, enforce refuses them."`
+	UnlistedDevices        enroll.UnlistedDevices `json:"unlisted_devices" enum:"refuse,hold" doc:"What enforce does with devices that are not on the roll: refuse them, or hold them until they are approved."`
+	OwnerMismatch          enroll.OwnerMismatch   `json:"owner_mismatch" enum:"ignore,warn,refuse" doc:"What becomes of a device that another user enrolls than the one its row belongs to. warn admits it and says so in the trace."`
+	RequiredEvidence       enroll.Evidence        `json:"required_evidence" enum:"claimed,token,signed,attested" doc:"How well a device must prove its serial."`
+	DevicesPerUser         int                    `json:"devices_per_user" doc:"How many devices a user may have enrolled; 0 for any number."`
+	DecisionDays           int                    `json:"decision_days" doc:"For how many days decisions are kept."`
+	UpdatedAt              time.Time              `json:"updated_at,omitzero"`
 }
 
 func viewRestrictions(s enroll.Settings) *body[restrictionsView] {
-	return &body[restrictionsView]{restrictionsView{PreEnrolledDevicesOnly: s.PreEnrolledDevicesOnly, UpdatedAt: utc(s.UpdatedAt)}}
+	return &body[restrictionsView]{restrictionsView{PreEnrolledDevicesOnly: s.PreEnrolledDevicesOnly, UnlistedDevices: s.UnlistedDevices, OwnerMismatch: s.OwnerMismatch,
+		RequiredEvidence: s.RequiredEvidence, DevicesPerUser: s.DevicesPerUser, DecisionDays: s.DecisionDays, UpdatedAt: utc(s.UpdatedAt)}}
+}
+
+// restrictionsInput changes what it names.
+type restrictionsInput struct {
+	PreEnrolledDevicesOnly *enroll.Mode            `json:"pre_enrolled_devices_only,omitempty" enum:"off,audit,enforce"`
+	UnlistedDevices        *enroll.UnlistedDevices `json:"unlisted_devices,omitempty" enum:"refuse,hold"`
+	OwnerMismatch          *enroll.OwnerMismatch   `json:"owner_mismatch,omitempty" enum:"ignore,warn,refuse"`
+	RequiredEvidence       *enroll.Evidence        `json:"required_evidence,omitempty" enum:"claimed,token,signed,attested"`
+	DevicesPerUser         *int                    `json:"devices_per_user,omitempty" minimum:"0" maximum:"100000"`
+	DecisionDays           *int                    `json:"decision_days,omitempty" minimum:"1" maximum:"3650"`
+}
+
+func (in restrictionsInput) applyTo(s *enroll.Settings) {
+	setIfGiven(&s.PreEnrolledDevicesOnly, in.PreEnrolledDevicesOnly)
+	setIfGiven(&s.UnlistedDevices, in.UnlistedDevices)
+	setIfGiven(&s.OwnerMismatch, in.OwnerMismatch)
+	setIfGiven(&s.RequiredEvidence, in.RequiredEvidence)
+	setIfGiven(&s.DevicesPerUser, in.DevicesPerUser)
+	setIfGiven(&s.DecisionDays, in.DecisionDays)
+}
+
+func setIfGiven[T any](field, given *T) {
+	if given != nil {
+		*field = *given
+	}
 }
 
 func (r routes) settings() {
 	a := r.a
-	op := func(id, method, summary, description string) huma.Operation {
-		return huma.Operation{OperationID: id, Method: method, Path: "/settings/enrollment-restrictions", Tags: []string{"Settings"}, Summary: summary, Description: description}
+	op := func(id, method, path, summary, description string) huma.Operation {
+		return huma.Operation{OperationID: id, Method: method, Path: "/settings/enrollment-restrictions" + path, Tags: []string{"Settings"}, Summary: summary, Description: description}
 	}
-	add(r, RoleViewer, op("get-enrollment-restrictions", http.MethodGet, "Read the enrollment restrictions", ""),
+	add(r, RoleViewer, op("get-enrollment-restrictions", http.MethodGet, "", "Read the enrollment restrictions", ""),
 		func(ctx context.Context, _ *struct{}) (*body[restrictionsView], error) {
-			s, err := a.Roll.Settings(ctx)
+			s, err := a.Restrictions.Settings(ctx)
 			return viewRestrictions(s), err
 		})
 	type putRestrictions struct {
-		Body restrictionsView
+		Body restrictionsInput
 	}
-	add(r, RoleAdmin, op("put-enrollment-restrictions", http.MethodPut, "Set the enrollment restrictions", "Takes effect with the next device that arrives. Enrolled devices are not touched."),
+	add(r, RoleAdmin, op("put-enrollment-restrictions", http.MethodPut, "", "Set the enrollment restrictions",
+		"Fields that are left out stay as they are. Takes effect with the next device that arrives; enrolled devices are not touched. Settings that cannot work, alone or with the rules, are refused with the reason."),
 		func(ctx context.Context, in *putRestrictions) (*body[restrictionsView], error) {
-			s := enroll.Settings{PreEnrolledDevicesOnly: in.Body.PreEnrolledDevicesOnly, UpdatedAt: a.now().UTC()}
-			return viewRestrictions(s), a.Roll.PutSettings(ctx, s)
+			s, err := a.Restrictions.ChangeSettings(ctx, in.Body.applyTo)
+			if err != nil {
+				return nil, err
+			}
+			return viewRestrictions(s), nil
 		})
+	r.forecast(op)
 }
 
 type pushCertificateView struct {

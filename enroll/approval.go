@@ -46,12 +46,12 @@ type ApprovalStore interface {
 // Approvals is what admins do with devices that wait for approval.
 type Approvals struct {
 	ApprovalStore
-	roll RollStore
+	roll *Roll
 	now  func() time.Time
 }
 
 // NewApprovals makes the service; a nil clock is time.Now.
-func NewApprovals(store ApprovalStore, roll RollStore, now func() time.Time) *Approvals {
+func NewApprovals(store ApprovalStore, roll *Roll, now func() time.Time) *Approvals {
 	if now == nil {
 		now = time.Now
 	}
@@ -70,9 +70,7 @@ func (q *Approvals) Approve(ctx context.Context, serial, by string) (Approval, e
 	var out Approval
 	err := q.ChangeApproval(ctx, NormalizeSerial(serial), nil, func(a Approval, asked Decision, row *Device, _ string) (*Approval, *Device, error) {
 		row = waiting(row, asked)
-		if row.State == StatePendingApproval {
-			row.State = StatePreEnrolled
-		}
+		row.stopWaiting()
 		a.decide(ApprovalApproved, by, q.now())
 		out = a
 		return &a, row, nil
@@ -107,7 +105,7 @@ func (q *Approvals) Reject(ctx context.Context, serial, by string) (Approval, er
 // approval. Platform and ownership may be left out: then they are what the
 // device is, and the user's choice.
 func (q *Approvals) ApproveAndAdd(ctx context.Context, serial string, in DeviceInput) (Device, error) {
-	if err := in.check(); err != nil {
+	if err := q.roll.checked(ctx, in); err != nil {
 		return Device{}, err
 	}
 	serial = NormalizeSerial(serial)
@@ -116,10 +114,8 @@ func (q *Approvals) ApproveAndAdd(ctx context.Context, serial string, in DeviceI
 		row.Sources = sourcesOf(*row)
 		in.applyTo(row, userID)
 		row.Sources["serial"] = keepAdmin(row.Sources["serial"])
-		if row.State == StatePendingApproval {
-			row.State = StatePreEnrolled
-		}
-		return nil, row, nil
+		row.stopWaiting()
+		return nil, row, checkWindow(*row)
 	})
 	if err != nil {
 		return Device{}, err
@@ -130,6 +126,13 @@ func (q *Approvals) ApproveAndAdd(ctx context.Context, serial string, in DeviceI
 func (a *Approval) decide(s ApprovalState, by string, now time.Time) {
 	if a.State != s {
 		a.State, a.DecidedAt, a.DecidedBy = s, now.UTC(), by
+	}
+}
+
+// stopWaiting is what an approval, or a place on the roll, does to the state.
+func (d *Device) stopWaiting() {
+	if d.State == StatePendingApproval {
+		d.State = StatePreEnrolled
 	}
 }
 

@@ -86,7 +86,7 @@ const selfReported = `d.sources LIKE '%"serial":"device"%'`
 
 // Approval implements enroll.ApprovalStore.
 func (s *Store) Approval(ctx context.Context, serial string) (enroll.Approval, error) {
-	a, err := findApproval(ctx, s.pool(), serial, "")
+	a, err := findApproval(ctx, s.reader(ctx), serial, "")
 	if err != nil {
 		return enroll.Approval{}, unavailable(err)
 	}

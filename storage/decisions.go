@@ -66,12 +66,15 @@ func insertDecision(ctx context.Context, tx *session, d enroll.Decision) error {
 	_, err := tx.exec(ctx, `INSERT INTO decisions (`+decidedColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 		d.ID, micros(d.At), string(d.Channel), string(d.Platform), d.Serial, string(d.Evidence), encodeFacts(d.Facts), string(d.Mode),
 		string(d.Outcome), string(d.Code), string(d.Enforced), d.DeviceID, d.RequestID, encode(d.Trace), d.RemoteAddr)
-	return err
+	if err != nil {
+		return err
+	}
+	return tell(ctx, tx, enroll.NewEvent(enroll.EventGateDecided, d.At, enroll.EventRefs{Serial: d.Serial, DecisionID: d.ID, RequestID: d.RequestID, Channel: d.Channel, Outcome: d.Outcome, Code: d.Code}))
 }
 
 // Decision implements enroll.DecisionStore.
 func (s *Store) Decision(ctx context.Context, id string) (enroll.Decision, error) {
-	d, err := findDecision(ctx, s.pool(), id, "")
+	d, err := findDecision(ctx, s.reader(ctx), id, "")
 	return d, unavailable(err)
 }
 

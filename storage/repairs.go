@@ -11,7 +11,7 @@ import (
 // OpenRows implements enroll.GateStore.
 func (s *Store) OpenRows(ctx context.Context, serials []string) ([]enroll.Device, error) {
 	var rows []deviceRow
-	tx := s.pool()
+	tx := s.reader(ctx)
 	if err := s.all(ctx, &rows, selectDevice+"WHERE "+tx.in("d.serial")+" AND d.state IN ('pre_enrolled', 'invited') AND d.blocked_at = 0 LIMIT 20", tx.list(serials)); err != nil {
 		return nil, err
 	}
@@ -90,7 +90,8 @@ func makeRoom(ctx context.Context, tx *session, serial string) error {
 	return removeDevice(ctx, tx, row.ID)
 }
 
-// renameDevice gives a locked row another serial.
+// renameDevice gives a locked row another serial, wherever it is kept beside
+// the row to sort by.
 func renameDevice(ctx context.Context, tx *session, row deviceRow, d enroll.Device) (enroll.Device, error) {
 	n, err := tx.exec(ctx, `UPDATE devices SET serial = ? WHERE id = ? AND NOT EXISTS (SELECT 1 FROM devices o WHERE o.serial = ?)`, d.Serial, row.ID, d.Serial)
 	if err != nil {
@@ -99,19 +100,33 @@ func renameDevice(ctx context.Context, tx *session, row deviceRow, d enroll.Devi
 	if n == 0 {
 		return d, errAgain // the device arrived meanwhile
 	}
+	for _, table := range []string{"device_seen", "device_tags", "memberships"} {
+		if _, err := tx.exec(ctx, `UPDATE `+table+` SET serial = ? WHERE device_id = ?`, d.Serial, row.ID); err != nil {
+			return d, err
+		}
+	}
+	event := eventRow{ID: enroll.NewID(), DeviceID: row.ID, At: micros(now()), Kind: string(enroll.EntryChanged), Actor: clean(enroll.ActorOf(ctx)),
+		Changes: encode([]enroll.FieldChange{{Field: "serial", Old: row.Serial, New: d.Serial}})}
+	if err := insertEvents(ctx, tx, event); err != nil {
+		return d, err
+	}
 	row.Serial = d.Serial
 	fresh, _, err := saveIfChanged(ctx, tx, row, newDeviceRow(d))
 	if err != nil {
 		return d, err
 	}
-	return fresh.device()
+	return fresh.shown()
 }
 
-// removeDevice deletes a locked row with all that belongs to it.
+// removeDevice deletes a locked row that has never enrolled, with all that
+// belongs to it.
 func removeDevice(ctx context.Context, tx *session, id string) error {
 	for _, query := range []string{
 		`DELETE FROM bindings WHERE device_id = ? AND device_id <> ''`,
 		`DELETE FROM deliveries WHERE device_id = ?`,
+		`DELETE FROM device_tags WHERE device_id = ?`,
+		`DELETE FROM device_seen WHERE device_id = ?`,
+		`DELETE FROM device_events WHERE device_id = ?`,
 		`DELETE FROM devices WHERE id = ?`, // with memberships and requests
 	} {
 		if _, err := tx.exec(ctx, query, id); err != nil {
@@ -119,4 +134,9 @@ func removeDevice(ctx context.Context, tx *session, id string) error {
 		}
 	}
 	return nil
+}
+
+func insertEvents(ctx context.Context, tx *session, events ...eventRow) error {
+	_, err := tx.exec(ctx, "INSERT INTO device_events ("+columns("", eventNames)+") SELECT "+columns("r.", eventNames)+" FROM "+tx.records(eventFields), encode(events))
+	return err
 }

@@ -11,7 +11,7 @@ import (
 var _ enroll.RestrictionStore = (*Store)(nil)
 
 // mutexRestrictions orders changes of the settings and rules of the gate.
-const mutexRestrictions mutex = 7303101
+const mutexRestrictions mutex = 7303201
 
 // gateRuleRow is a row of the table gate_rules.
 type gateRuleRow struct {

@@ -22,9 +22,14 @@ type restrictions struct {
 	DecisionDays     int                    `json:"decision_days,omitempty"`
 }
 
+func restrictionsOf(set enroll.Settings) restrictions {
+	return restrictions{Mode: set.PreEnrolledDevicesOnly, UnlistedDevices: set.UnlistedDevices, OwnerMismatch: set.OwnerMismatch,
+		RequiredEvidence: set.RequiredEvidence, DevicesPerUser: set.DevicesPerUser, DecisionDays: set.DecisionDays}
+}
+
 // Settings implements enroll.RollStore.
 func (s *Store) Settings(ctx context.Context) (enroll.Settings, error) {
-	settings, err := settings(ctx, s.pool())
+	settings, err := settings(ctx, s.reader(ctx))
 	return settings, unavailable(err)
 }
 
@@ -51,9 +56,13 @@ func (s *Store) PutSettings(ctx context.Context, set enroll.Settings) error {
 }
 
 func putSettings(ctx context.Context, tx *session, set enroll.Settings) error {
-	_, err := tx.exec(ctx, `INSERT INTO settings (name, value, updated_at) VALUES (?, ?, ?)
+	old, err := settings(ctx, tx)
+	if err != nil {
+		return err
+	}
+	tx.record(ctx, "settings", settingRestrictions, restrictionsOf(old), restrictionsOf(set))
+	_, err = tx.exec(ctx, `INSERT INTO settings (name, value, updated_at) VALUES (?, ?, ?)
 		ON CONFLICT (name) DO UPDATE SET value = excluded.value, updated_at = excluded.updated_at`,
-		settingRestrictions, encode(restrictions{Mode: set.PreEnrolledDevicesOnly, UnlistedDevices: set.UnlistedDevices, OwnerMismatch: set.OwnerMismatch,
-			RequiredEvidence: set.RequiredEvidence, DevicesPerUser: set.DevicesPerUser, DecisionDays: set.DecisionDays}), micros(set.UpdatedAt))
+		settingRestrictions, encode(restrictionsOf(set)), micros(set.UpdatedAt))
 	return err
 }

@@ -129,8 +129,8 @@ func testGate(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if diff := cmp.Diff(got, stored); diff != "" {
 				w.Fatalf("(-returned +stored)\n%s", diff)
 			}
-			after, err := w.Device(w.ctx, "AAA")
-			w.ok(err)
+			var after enroll.Device // as it is stored; nobody else sees the facts yet
+			w.change("AAA", func(d *enroll.Device) { after = *d })
 			if after.State != enroll.StateEnrolling || after.Facts.OSVersion != "26.1" || after.Version != d.Version+1 {
 				w.Fatalf("device %+v", after)
 			}

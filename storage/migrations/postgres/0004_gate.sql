@@ -32,7 +32,7 @@ ALTER TABLE decisions ADD COLUMN near_misses TEXT COLLATE "C" NOT NULL DEFAULT '
 ALTER TABLE decisions ADD COLUMN repaired_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE decisions ADD COLUMN repaired_by TEXT COLLATE "C" NOT NULL DEFAULT '';
 ALTER TABLE decisions ADD COLUMN repaired_serial TEXT COLLATE "C" NOT NULL DEFAULT '';
-CREATE INDEX decisions_by_time ON decisions (at, id);
+CREATE INDEX decisions_by_age ON decisions (at, id);
 
 -- For the number of devices a user has enrolled.
 CREATE INDEX devices_enrolled_by_user ON devices (user_id) WHERE state = 'enrolled' AND user_id <> '';
