@@ -213,14 +213,22 @@ func (s *Store) FinishMessage(ctx context.Context, r enroll.MessageResult) error
 				micros(r.At), micros(r.At), m.ID); err != nil {
 				return err
 			}
-			_, err = tx.exec(ctx, `UPDATE requests SET state = 'sent', problem = '' WHERE id = ? AND state IN ('queued', 'bounced')`, m.RequestID)
+			moved, err := tx.exec(ctx, `UPDATE requests SET state = 'sent', problem = '' WHERE id = ? AND state IN ('queued', 'bounced')`, m.RequestID)
+			if err != nil || moved == 0 {
+				return err
+			}
+			return tellRequests(ctx, tx, enroll.RequestSent, m.RequestID)
 		case enroll.MessageBounced:
 			n, failed := tx.exec(ctx, `UPDATE messages SET due_at = 0, lease_until = 0, secret = NULL, error = ?, finished_at = ?`+ours,
 				r.Error, micros(r.At), m.ID, m.Attempts)
 			if failed != nil || n == 0 {
 				return failed
 			}
-			_, err = tx.exec(ctx, `UPDATE requests SET state = 'bounced', problem = ? WHERE id = ? AND state IN ('queued', 'sent')`, r.Error, m.RequestID)
+			moved, err := tx.exec(ctx, `UPDATE requests SET state = 'bounced', problem = ? WHERE id = ? AND state IN ('queued', 'sent')`, r.Error, m.RequestID)
+			if err != nil || moved == 0 {
+				return err
+			}
+			return tellRequests(ctx, tx, enroll.RequestBounced, m.RequestID)
 		case enroll.MessageRetry:
 			_, err = tx.exec(ctx, `UPDATE messages SET lease_until = 0, due_at = ?, error = ?`+ours, micros(r.RetryAt), r.Error, m.ID, m.Attempts)
 		case enroll.MessageReleased:

@@ -89,6 +89,9 @@ func (s *Store) CreateRequests(ctx context.Context, invites []enroll.Invite) err
 			if err := s.addLink(ctx, tx, r.ID, r.Link); err != nil {
 				return err
 			}
+			if err := tellRequests(ctx, tx, r.State, r.ID); err != nil {
+				return err
+			}
 			fresh := row
 			if row.State == string(enroll.StatePreEnrolled) || row.State == string(enroll.StateUnenrolled) {
 				fresh.State = string(enroll.StateInvited)
@@ -113,7 +116,7 @@ func cancelRequests(ctx context.Context, tx *session, deviceID string, at time.T
 			return err
 		}
 	}
-	return nil
+	return tellRequests(ctx, tx, enroll.RequestCancelled, open...)
 }
 
 // Request implements enroll.RequestStore.
@@ -210,6 +213,11 @@ func (s *Store) changeRequest(ctx context.Context, id string, change func(enroll
 			micros(fresh.RemindedAt), micros(fresh.ClosedAt), id); err != nil {
 			return err
 		}
+		if fresh.State != old.State {
+			if err := tellRequests(ctx, tx, fresh.State, id); err != nil {
+				return err
+			}
+		}
 		if !fresh.ClosedAt.IsZero() {
 			if err := dropMessages(ctx, tx, id, fresh.ClosedAt); err != nil {
 				return err
@@ -282,6 +290,14 @@ func (s *Store) ExpireRequests(ctx context.Context, now time.Time) (int, error) 
 					return err
 				}
 				done += int(n)
+				if n > 0 {
+					if err := dropMessages(ctx, tx, r.ID, now); err != nil {
+						return err
+					}
+					if err := tellRequests(ctx, tx, enroll.RequestExpired, r.ID); err != nil {
+						return err
+					}
+				}
 				changed := device
 				if err := changed.uninvite(ctx, tx); err != nil {
 					return err

@@ -43,6 +43,22 @@ func TestWithRealRequests(t *testing.T) {
 	p := phone{t, router}
 	link := "/enroll/r/" + sent[0].Secret
 
+	// Whatever opens links before their reader does, mail scanners and previews,
+	// accepts nothing.
+	for _, method := range []string{"HEAD", "GET", "GET"} {
+		if res := p.do(method, link, nil); res.StatusCode != 200 {
+			t.Fatalf("%s: %d", method, res.StatusCode)
+		}
+	}
+	if r, err := requests.Request(t.Context(), sent[0].Request.ID); err != nil || r.State != enroll.RequestOpened || !r.AcceptedAt.IsZero() {
+		t.Fatalf("request %+v, %v", r, err)
+	}
+	again, err := requests.Resend(t.Context(), sent[0].Request.ID, enroll.ViaLink)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := "/enroll/r/" + again.Secret
+	p.want(p.do("GET", second, nil), 200, "Hello Anna")
 	p.want(p.do("GET", link, nil), 200, "Hello Anna", "IT desk", "Whose device is this?")
 	p.want(p.do("GET", link+"/next", nil), 303)
 	p.want(p.do("POST", link, url.Values{}), 422, "Please choose")
@@ -56,6 +72,7 @@ func TestWithRealRequests(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.want(p.do("GET", link, nil), 410, "was withdrawn")
+	p.want(p.do("GET", second, nil), 410, "was withdrawn")
 	p.want(p.do("POST", link, url.Values{"ownership": {"personal"}}), 410)
 	p.want(p.do("GET", link+"/next", nil), 410)
 	p.want(p.do("GET", "/enroll/r/guess", nil), 404)

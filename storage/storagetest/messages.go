@@ -291,6 +291,10 @@ func testMessages(t *testing.T, open func(t *testing.T) *storage.Store) {
 				w.Fatalf("after the end: %+v", letters)
 			}
 			w.is(expired.ID, enroll.RequestQueued, "", "no longer needed")
+			unsent, _ := w.invite("DDE")
+			_, err = w.ExpireRequests(w.ctx, at(100_001))
+			w.ok(err)
+			w.is(unsent.ID, enroll.RequestExpired, "", "no longer needed")
 
 			gone, _ := w.invite("EEE")
 			l := w.letter(1)
