@@ -59,7 +59,7 @@ func (e *engine) create(name string) (*database, error) {
 	if e.name == sqlite {
 		path := filepath.Join(e.dir, name+".db")
 		d.dsn = "sqlite:" + path
-		q := url.Values{"_pragma": {"busy_timeout(60000)", "journal_mode(WAL)", "synchronous(OFF)"}}
+		q := url.Values{"_pragma": {"busy_timeout(60000)", "journal_mode(WAL)", "synchronous(OFF)", "cache_size(-400000)"}}
 		d.sql, err = sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+q.Encode())
 		return d, err
 	}
