@@ -57,8 +57,8 @@ func RequestLink(publicURL, secret string) string {
 	return strings.TrimSuffix(publicURL, "/") + "/enroll/r/" + secret
 }
 
-// MessageView is an attempt to reach the user, or several with the same link.
-type MessageView struct {
+// RequestMessageView is an attempt to reach the user, or several with the same link.
+type RequestMessageView struct {
 	ID         string             `json:"id" doc:"The local part of the mail's Message-ID; the Idempotency-Key of an SMS."`
 	Kind       enroll.MessageKind `json:"kind" enum:"invitation,reminder"`
 	Via        enroll.Via         `json:"via" enum:"email,sms"`
@@ -70,8 +70,8 @@ type MessageView struct {
 	Error      string             `json:"error,omitempty" doc:"Answer to the last attempt, or why there was none."`
 }
 
-func viewMessage(m enroll.Message) MessageView {
-	return MessageView{ID: m.ID, Kind: m.Kind, Via: m.Via, CreatedAt: utc(m.CreatedAt), Attempts: m.Attempts, DueAt: utc(m.DueAt), SentAt: utc(m.SentAt),
+func viewMessage(m enroll.Message) RequestMessageView {
+	return RequestMessageView{ID: m.ID, Kind: m.Kind, Via: m.Via, CreatedAt: utc(m.CreatedAt), Attempts: m.Attempts, DueAt: utc(m.DueAt), SentAt: utc(m.SentAt),
 		FinishedAt: utc(m.FinishedAt), Error: m.Error}
 }
 
@@ -108,7 +108,7 @@ func (r routes) requests() {
 		})
 	add(r, RoleViewer, requestOperation("list-request-messages", http.MethodGet, "/{id}/messages", "List the messages of an enrollment request",
 		"Oldest first: invitations and the reminder, and what became of each."),
-		func(ctx context.Context, in *oneRequest) (*body[list[MessageView]], error) {
+		func(ctx context.Context, in *oneRequest) (*body[list[RequestMessageView]], error) {
 			if _, err := a.Requests.Request(ctx, in.ID); err != nil {
 				return nil, err
 			}
@@ -116,7 +116,7 @@ func (r routes) requests() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[MessageView]]{listOf(messages, enroll.Page{}, func(m enroll.Message) string { return m.ID }, viewMessage)}, nil
+			return &body[list[RequestMessageView]]{listOf(messages, enroll.Page{}, func(m enroll.Message) string { return m.ID }, viewMessage)}, nil
 		})
 }
 
