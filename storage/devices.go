@@ -326,27 +326,32 @@ func (s *Store) DeleteDevice(ctx context.Context, serial string) error {
 		} else if !d.Deletable() {
 			return enroll.Errorf(enroll.KindConflict, "device_enrolled", "the device %s is %s", serial, d.State).WithHint("Disenroll it first.")
 		}
-		open, err := openEnrollments(ctx, tx, row.ID)
-		if err != nil {
-			return err
-		}
-		if err := endEnrollments(ctx, tx, open, row.ID, now()); err != nil {
-			return err
-		}
-		for _, query := range []string{
-			`DELETE FROM bindings WHERE device_id = ? AND device_id <> ''`,
-			`DELETE FROM deliveries WHERE device_id = ?`,
-			`DELETE FROM device_tags WHERE device_id = ?`,
-			`DELETE FROM device_seen WHERE device_id = ?`,
-			`DELETE FROM device_events WHERE device_id = ?`,
-			`DELETE FROM devices WHERE id = ?`, // with memberships and requests
-		} {
-			if _, err := tx.exec(ctx, query, row.ID); err != nil {
-				return err
-			}
-		}
-		return tellDeleted(ctx, tx, row)
+		return removeDevice(ctx, tx, row)
 	})
+}
+
+// removeDevice deletes a locked row with all that belongs to it.
+func removeDevice(ctx context.Context, tx *session, row deviceRow) error {
+	open, err := openEnrollments(ctx, tx, row.ID)
+	if err != nil {
+		return err
+	}
+	if err := endEnrollments(ctx, tx, open, row.ID, now()); err != nil {
+		return err
+	}
+	for _, query := range []string{
+		`DELETE FROM bindings WHERE device_id = ? AND device_id <> ''`,
+		`DELETE FROM deliveries WHERE device_id = ?`,
+		`DELETE FROM device_tags WHERE device_id = ?`,
+		`DELETE FROM device_seen WHERE device_id = ?`,
+		`DELETE FROM device_events WHERE device_id = ?`,
+		`DELETE FROM devices WHERE id = ?`, // with memberships, requests and approval
+	} {
+		if _, err := tx.exec(ctx, query, row.ID); err != nil {
+			return err
+		}
+	}
+	return tellDeleted(ctx, tx, row)
 }
 
 // serialsToIDs finds the IDs of devices, locked and in order; KindNotFound for

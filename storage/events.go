@@ -9,6 +9,7 @@ import (
 
 	"rollcall/admin"
 	"rollcall/enroll"
+	"rollcall/policy"
 )
 
 var _ admin.EventStore = (*Store)(nil)
@@ -152,43 +153,87 @@ func changedFields(old, fresh deviceRow) []string {
 	return names
 }
 
-// tellRequest tells that a request came into a state.
-func tellRequest(ctx context.Context, tx *session, requestID, serial string, state enroll.RequestState) error {
+// tellRequests tells that requests came into a state.
+func tellRequests(ctx context.Context, tx *session, state enroll.RequestState, ids ...string) error {
 	t, ok := state.Event()
-	if !ok {
+	if !ok || len(ids) == 0 {
 		return nil
 	}
-	return tell(ctx, tx, enroll.NewEvent(t, now(), enroll.EventRefs{Serial: serial, RequestID: requestID}))
-}
-
-// tellPolicies tells that a device has all of its policies, or refused a part
-// of one, when the result of a command was the last word on it. open says that
-// the queue has more to do.
-func tellPolicies(ctx context.Context, tx *session, enrollmentID, commandID string, failed, open bool) error {
-	if open && !failed {
-		return nil
-	}
-	var r struct {
+	var rows []struct {
+		ID     string `json:"id"`
 		Serial string `json:"serial"`
-		Mine   bool   `json:"mine"`
-		Due    bool   `json:"due"`
 	}
-	err := tx.get(ctx, &r, `SELECT d.serial, EXISTS (SELECT 1 FROM delivered i WHERE i.enrollment_id = e.id AND i.command_id = ?) AS mine,
-			EXISTS (SELECT 1 FROM deliveries w WHERE w.device_id = d.id AND w.due_at > 0) AS due
-		FROM enrollments e JOIN devices d ON d.id = e.device_id WHERE e.id = ?`, commandID, enrollmentID)
-	if errors.Is(err, sql.ErrNoRows) || err == nil && !r.Mine {
-		return nil
-	}
-	if err != nil {
+	if err := tx.all(ctx, &rows, `SELECT q.id, d.serial FROM requests q JOIN devices d ON d.id = q.device_id WHERE `+tx.in("q.id")+` ORDER BY q.id`, tx.list(ids)); err != nil {
 		return err
 	}
-	switch {
-	case failed:
-		return tell(ctx, tx, enroll.NewEvent(enroll.EventPolicyFailed, now(), enroll.EventRefs{Serial: r.Serial, CommandID: commandID}))
-	case !r.Due:
-		return tell(ctx, tx, enroll.NewEvent(enroll.EventPolicyCompleted, now(), enroll.EventRefs{Serial: r.Serial}))
+	events := make([]enroll.Event, len(rows))
+	for i, r := range rows {
+		events[i] = enroll.NewEvent(t, now(), enroll.EventRefs{Serial: r.Serial, RequestID: r.ID})
+		tx.record(ctx, "request", r.ID, nil, map[string]string{"serial": r.Serial, "state": string(state)})
 	}
-	return nil
+	return tell(ctx, tx, events...)
+}
+
+// tellFailed tells that a device refused a part of a policy; the command is one
+// that has just failed.
+func tellFailed(ctx context.Context, tx *session, enrollmentID, commandID string) error {
+	serial, err := serialOfItem(ctx, tx, enrollmentID, commandID)
+	if err != nil || serial == "" {
+		return err
+	}
+	return tell(ctx, tx, enroll.NewEvent(enroll.EventPolicyFailed, now(), enroll.EventRefs{Serial: serial, CommandID: commandID}))
+}
+
+// tellCompleted tells that a device has all of its policies; the command is the
+// last one of its queue. One that has nothing to do with policies tells nothing,
+// and neither does one after which more is to be planned.
+func tellCompleted(ctx context.Context, tx *session, enrollmentID, commandID string) error {
+	serial, err := serialOfItem(ctx, tx, enrollmentID, commandID)
+	if err != nil || serial == "" {
+		return err
+	}
+	var more bool
+	if err := tx.get(ctx, &more, `SELECT EXISTS (SELECT 1 FROM delivered i JOIN commands c ON c.id = i.command_id WHERE i.enrollment_id = ? AND c.state <> 'acknowledged')
+		OR EXISTS (SELECT 1 FROM deliveries w JOIN enrollments e ON e.device_id = w.device_id WHERE e.id = ? AND w.due_at > 0)`, enrollmentID, enrollmentID); err != nil || more {
+		return err
+	}
+	return tell(ctx, tx, enroll.NewEvent(enroll.EventPolicyCompleted, now(), enroll.EventRefs{Serial: serial}))
+}
+
+// serialOfItem is the serial of the device that a command brings a part of a
+// policy to; empty where it brings none.
+func serialOfItem(ctx context.Context, tx *session, enrollmentID, commandID string) (string, error) {
+	var serial string
+	err := tx.get(ctx, &serial, `SELECT d.serial FROM enrollments e JOIN devices d ON d.id = e.device_id
+		WHERE e.id = ? AND EXISTS (SELECT 1 FROM delivered i WHERE i.enrollment_id = e.id AND i.command_id = ?)`, enrollmentID, commandID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return serial, err
+}
+
+// tellDeleted tells that a device is off the roll.
+func tellDeleted(ctx context.Context, tx *session, row deviceRow) error {
+	tx.record(ctx, "device", row.Serial, auditedDevice(row), nil)
+	return tell(ctx, tx, enroll.NewEvent(enroll.EventDeviceDeleted, now(), enroll.EventRefs{Serial: row.Serial}))
+}
+
+// auditedPolicy is what the audit log keeps of a policy: the names of what is in
+// it, and nothing of the content, which may hold passwords. Its version tells
+// that it changed.
+func auditedPolicy(p *policy.Policy) any {
+	if p == nil {
+		return nil
+	}
+	profiles := make(map[string][]string, len(p.Profiles))
+	for _, f := range p.Profiles {
+		types := []string{}
+		for _, payload := range f.Payloads {
+			types = append(types, payload.Type)
+		}
+		profiles[f.ID] = types
+	}
+	return map[string]any{"version": p.Version, "device_name": p.DeviceName, "profiles": profiles}
 }
 
 // Tell writes an event that no change in the database goes with; an ID that is

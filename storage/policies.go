@@ -139,6 +139,7 @@ func (s *Store) ChangePolicy(ctx context.Context, name string, change func(*poli
 			return err
 		}
 		p, changed = fresh, true
+		tx.record(ctx, "policy", fresh.Name, auditedPolicy(old), auditedPolicy(&fresh))
 		return markDue(ctx, tx, boundTo, fresh.ID, fresh.ID)
 	})
 	if err != nil {
@@ -160,6 +161,7 @@ func (s *Store) DeletePolicy(ctx context.Context, name string) error {
 		if err := markDue(ctx, tx, boundTo, id, id); err != nil {
 			return err
 		}
+		tx.record(ctx, "policy", name, map[string]string{"name": name}, nil)
 		_, err = tx.exec(ctx, `DELETE FROM policies WHERE id = ?`, id) // with its bindings
 		return err
 	})
@@ -224,6 +226,7 @@ func (s *Store) rebind(ctx context.Context, name string, target policy.Target, w
 			return err
 		}
 		changed = true
+		tx.record(ctx, "policy", name, nil, map[string]string{"group": target.Group, "serial": target.Serial})
 		return markDue(ctx, tx, due, dueArg)
 	})
 	return changed && err == nil, err

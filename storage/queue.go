@@ -150,14 +150,25 @@ func (s *Store) Report(ctx context.Context, r mdm.Report, retry time.Duration) (
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if reported.Next, err = s.handOut(ctx, tx, r.EnrollmentID, r.At); err != nil || reported.Next != nil {
+		if reported.Next, err = s.handOut(ctx, tx, r.EnrollmentID, r.At); err != nil {
 			return err
+		}
+		if reported.Known && !reported.Repeated && r.State == policy.CommandFailed && !r.NotNow {
+			if err := tellFailed(ctx, tx, r.EnrollmentID, r.CommandID); err != nil {
+				return err
+			}
+		}
+		if reported.Next != nil {
+			return nil
 		}
 		if err := tx.get(ctx, &reported.Open, `SELECT EXISTS (SELECT 1 FROM commands WHERE enrollment_id = ? AND finished_at = 0)`, r.EnrollmentID); err != nil {
 			return err
 		}
 		if reported.Open && !r.NotNow {
 			return pushDue(ctx, tx, r.EnrollmentID, r.At.Add(retry))
+		}
+		if !reported.Open && reported.Known && !reported.Repeated {
+			return tellCompleted(ctx, tx, r.EnrollmentID, r.CommandID)
 		}
 		return nil
 	})

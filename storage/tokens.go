@@ -33,6 +33,7 @@ func (r tokenRow) token() admin.Token {
 }
 
 func insertToken(ctx context.Context, tx *session, t admin.Token) error {
+	tx.record(ctx, "token", t.ID, nil, map[string]any{"name": t.Name, "role": t.Role, "expires_at": t.ExpiresAt})
 	_, err := tx.exec(ctx, `INSERT INTO tokens (id, name, role, hash, created_at, expires_at, last_used_at, revoked_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
 		t.ID, t.Name, string(t.Role), t.Hash[:], micros(t.CreatedAt), micros(t.ExpiresAt), micros(t.LastUsedAt), micros(t.RevokedAt))
 	return err
@@ -113,6 +114,7 @@ func (s *Store) RevokeToken(ctx context.Context, id string, at time.Time) error 
 		case r.Admin && !r.Others:
 			return enroll.Errorf(enroll.KindConflict, "last_admin_token", "this is the last token with the role admin").WithHint("Create another one first.")
 		}
+		tx.record(ctx, "token", id, nil, map[string]any{"revoked_at": at.UTC()})
 		_, err = tx.exec(ctx, `UPDATE tokens SET revoked_at = ? WHERE id = ?`, micros(at), id)
 		return err
 	})

@@ -27,7 +27,9 @@ func (s *Store) reader(ctx context.Context) *session {
 // write runs fn in one transaction; it may run again.
 func (s *Store) write(ctx context.Context, fn func(tx *session) error) error {
 	if tx := outer(ctx); tx != nil {
-		return unavailable(accounted(ctx, tx, fn))
+		err := unavailable(accounted(ctx, tx, fn))
+		tx.journal.failure = err
+		return err
 	}
 	key, err := s.keyOf(ctx)
 	if err != nil {
@@ -53,7 +55,13 @@ func (s *Store) read(ctx context.Context, fn func(tx *session) error) error {
 // Atomically makes one transaction of everything that fn does with its
 // context. fn may run again, and must use the context from one goroutine only.
 func (s *Store) Atomically(ctx context.Context, fn func(ctx context.Context) error) error {
-	return s.write(ctx, func(tx *session) error { return fn(context.WithValue(ctx, outerKey{}, tx)) })
+	return s.write(ctx, func(tx *session) error {
+		err := fn(context.WithValue(ctx, outerKey{}, tx))
+		if failure := tx.journal.failure; err != nil && enroll.KindOf(failure) == enroll.KindUnavailable {
+			return failure // fn may have worded it for somebody; this one says whether to run again
+		}
+		return err
+	})
 }
 
 // Snapshot lets everything that fn reads with its context be of one state of
@@ -74,6 +82,7 @@ func (s *Store) Snapshot(ctx context.Context, fn func(ctx context.Context) error
 type journal struct {
 	rows    int64 // that were changed
 	entries []enroll.AuditEntry
+	failure error // of the last of several methods that share the transaction
 }
 
 // count notes changed rows. Commands of the engine, such as locks, change none.

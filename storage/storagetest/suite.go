@@ -13,10 +13,16 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		test func(t *testing.T, open func(t *testing.T) *storage.Store)
 	}{
 		{"roll", testRoll},
+		{"lists", testLists},
+		{"rule groups", testRuleGroups},
+		{"history", testHistory},
 		{"import", testImport},
 		{"requests", testRequests},
 		{"messages", testMessages},
 		{"gate", testGate},
+		{"restrictions", testRestrictions},
+		{"approvals", testApprovals},
+		{"repairs", testRepairs},
 		{"enrollments", testEnrollments},
 		{"queue", testQueue},
 		{"queue model", testModel},
@@ -26,6 +32,10 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"secrets", testSecrets},
 		{"identities", testIdentities},
 		{"tokens", testTokens},
+		{"events", testEvents},
+		{"webhooks", testWebhooks},
+		{"audit", testAudit},
+		{"answers", testAnswers},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
