@@ -130,9 +130,10 @@ func (s *Store) ChangeApproval(ctx context.Context, serial string, user *enroll.
 		if err != nil {
 			return err
 		}
+		tx.record(ctx, "approval", serial, auditedApproval(approval), auditedApproval(fresh))
 		switch {
 		case device == nil && known != nil:
-			err = removeDevice(ctx, tx, row.ID)
+			err = removeDevice(ctx, tx, row)
 		case device == nil:
 		case known == nil:
 			err = createDevices(ctx, tx, newDeviceRow(*device))
@@ -149,6 +150,13 @@ func (s *Store) ChangeApproval(ctx context.Context, serial string, user *enroll.
 		}
 		return saveApproval(ctx, tx, *fresh, device.ID)
 	})
+}
+
+func auditedApproval(a *enroll.Approval) any {
+	if a == nil {
+		return nil
+	}
+	return map[string]enroll.ApprovalState{"state": a.State}
 }
 
 // deviceIfAny reads and locks the row of a serial; nil: there is none.

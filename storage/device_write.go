@@ -208,6 +208,10 @@ func recordChanges(ctx context.Context, tx *session, at time.Time, before map[st
 	if len(events) == 0 {
 		return nil
 	}
+	return insertEvents(ctx, tx, events...)
+}
+
+func insertEvents(ctx context.Context, tx *session, events ...eventRow) error {
 	_, err := tx.exec(ctx, "INSERT INTO device_events ("+columns("", eventNames)+") SELECT "+columns("r.", eventNames)+" FROM "+tx.records(eventFields), encode(events))
 	return err
 }

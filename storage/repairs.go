@@ -60,6 +60,7 @@ func (s *Store) RepairSerial(ctx context.Context, decisionID, serial string, che
 		if err := makeRoom(ctx, tx, d.Serial); err != nil {
 			return err
 		}
+		tx.record(ctx, "device", d.Serial, map[string]string{"serial": old.Serial}, map[string]string{"serial": d.Serial, "decision_id": d.ID})
 		fresh := old
 		fresh.Serial, fresh.SerialRaw = d.Serial, d.Serial
 		if device, err = renameDevice(ctx, tx, row, fresh); err != nil {
@@ -87,7 +88,7 @@ func makeRoom(ctx context.Context, tx *session, serial string) error {
 		return enroll.Errorf(enroll.KindConflict, "serial_taken", "there is another row with the serial %s, which is %s", serial, d.State).
 			WithHint("Delete one of the two rows, or disenroll its device first.")
 	}
-	return removeDevice(ctx, tx, row.ID)
+	return removeDevice(ctx, tx, row)
 }
 
 // renameDevice gives a locked row another serial, wherever it is kept beside
@@ -116,27 +117,4 @@ func renameDevice(ctx context.Context, tx *session, row deviceRow, d enroll.Devi
 		return d, err
 	}
 	return fresh.shown()
-}
-
-// removeDevice deletes a locked row that has never enrolled, with all that
-// belongs to it.
-func removeDevice(ctx context.Context, tx *session, id string) error {
-	for _, query := range []string{
-		`DELETE FROM bindings WHERE device_id = ? AND device_id <> ''`,
-		`DELETE FROM deliveries WHERE device_id = ?`,
-		`DELETE FROM device_tags WHERE device_id = ?`,
-		`DELETE FROM device_seen WHERE device_id = ?`,
-		`DELETE FROM device_events WHERE device_id = ?`,
-		`DELETE FROM devices WHERE id = ?`, // with memberships and requests
-	} {
-		if _, err := tx.exec(ctx, query, id); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func insertEvents(ctx context.Context, tx *session, events ...eventRow) error {
-	_, err := tx.exec(ctx, "INSERT INTO device_events ("+columns("", eventNames)+") SELECT "+columns("r.", eventNames)+" FROM "+tx.records(eventFields), encode(events))
-	return err
 }

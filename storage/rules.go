@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"time"
 
@@ -81,6 +82,7 @@ func (s *Store) ChangeRestrictions(ctx context.Context, change func(enroll.Setti
 		if err != nil {
 			return err
 		}
+		before := auditedRules(rules)
 		fresh, rules, err := change(set, rules)
 		if err != nil {
 			return err
@@ -89,6 +91,10 @@ func (s *Store) ChangeRestrictions(ctx context.Context, change func(enroll.Setti
 			if err := putSettings(ctx, tx, fresh); err != nil {
 				return err
 			}
+		}
+		after := auditedRules(rules)
+		if !reflect.DeepEqual(before, after) {
+			tx.record(ctx, "settings", "gate_rules", before, after)
 		}
 		rows := make([]gateRuleRow, len(rules))
 		for i, r := range rules {
@@ -101,6 +107,23 @@ func (s *Store) ChangeRestrictions(ctx context.Context, change func(enroll.Setti
 		_, err = tx.exec(ctx, insertGateRules+tx.records(gateRuleFields), encode(rows))
 		return err
 	})
+}
+
+type auditedRule struct {
+	Name       string            `json:"name"`
+	Enabled    bool              `json:"enabled"`
+	Action     enroll.RuleAction `json:"action"`
+	Evidence   enroll.Evidence   `json:"evidence,omitempty"`
+	Conditions enroll.Conditions `json:"conditions"`
+}
+
+// auditedRules is what the audit log keeps of the rules, in their order.
+func auditedRules(rules []enroll.Rule) []auditedRule {
+	out := make([]auditedRule, len(rules))
+	for i, r := range rules {
+		out[i] = auditedRule{r.Name, r.Enabled, r.Action, r.Evidence, r.Conditions}
+	}
+	return out
 }
 
 // Review implements enroll.RestrictionStore.
