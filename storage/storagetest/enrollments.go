@@ -32,7 +32,7 @@ func testEnrollments(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if due := w.dueDevices(); len(due) != 0 {
 				w.Fatalf("due before the TokenUpdate: %v", due)
 			}
-			if d, err = w.Device(w.ctx, "AAA"); err != nil || d.State != enroll.StateEnrolling || d.Facts.OSVersion != "26.1" || d.Accepted() {
+			if d, err = w.Device(w.ctx, "AAA"); err != nil || d.State != enroll.StateEnrolling || w.inside("AAA").Facts.OSVersion != "26.1" || d.Accepted() {
 				w.Fatalf("device %+v, %v", d, err)
 			}
 			update := mdm.TokenUpdate{Enrollment: e, Fingerprint: fingerprint(1), Topic: "topic", Token: []byte{1}, PushMagic: "magic", UnlockToken: []byte("unlock"), Awaiting: &yes, At: at(2)}
@@ -229,8 +229,7 @@ func testEnrollments(t *testing.T, open func(t *testing.T) *storage.Store) {
 			for range 2 {
 				w.ok(w.RecordFacts(w.ctx, d.ID, enroll.Facts{OSVersion: "26", Extra: map[string]string{"b": "2"}}))
 			}
-			got, err := w.Device(w.ctx, "AAA")
-			w.ok(err)
+			got := w.inside("AAA")
 			if got.Facts.Model != "iPhone" || got.Facts.OSVersion != "26" || len(got.Facts.Extra) != 2 || got.Version != 3 {
 				w.Fatalf("device %+v", got)
 			}

@@ -35,6 +35,21 @@ func (w *world) list(q enroll.DeviceQuery, limit int) []string {
 	}
 }
 
+// inside is the row as who changes it sees it, with all its facts.
+func (w *world) inside(serial string) enroll.Device {
+	w.Helper()
+	var inside enroll.Device
+	_, changed, err := w.ChangeDevice(w.ctx, serial, nil, func(old *enroll.Device, _ string) (enroll.Device, error) {
+		inside = *old
+		return *old, nil
+	})
+	w.ok(err)
+	if changed {
+		w.Errorf("looking at %s changed it", serial)
+	}
+	return inside
+}
+
 // put writes a row with an owner, by e-mail address or none.
 func (w *world) put(d enroll.Device, owner string) enroll.Device {
 	w.Helper()

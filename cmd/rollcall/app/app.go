@@ -39,6 +39,7 @@ type App struct {
 	certificates *apns.Certificates
 	pusher       *apns.Pusher
 	deliverer    *policy.Deliverer
+	evaluator    *enroll.Evaluator
 	seen         *mdm.Seen
 	commander    *mdm.Commander
 	sender       *mail.Sender
@@ -172,6 +173,7 @@ func (a *App) wire() error {
 		return fmt.Errorf("--apns-host: %w", err)
 	}
 	a.deliverer = policy.NewDeliverer(a.store, mdm.Encoder{Profiles: profiles}, a.pusher.Kick, a.now, a.log)
+	a.evaluator = enroll.NewEvaluator(a.store, a.deliverer.Kick, a.log)
 	a.seen = mdm.NewSeen(a.store, a.log)
 	a.commander = &mdm.Commander{Enrollments: a.store, Queue: a.store, Profiles: profiles, Kick: a.pusher.Kick, Now: a.now}
 
@@ -243,6 +245,7 @@ func (a *App) Start() {
 	a.spawn("messages", a.sender.Run)
 	a.spawn("webhooks", a.hooks.Run)
 	a.spawn("delivery", a.deliverer.Run)
+	a.spawn("rule groups", a.evaluator.Run)
 	a.spawn("last seen", a.seen.Run)
 	a.spawn("upkeep", a.upkeep)
 }
@@ -279,6 +282,7 @@ func (a *App) upkeep(ctx context.Context) error {
 		} else if n > 0 {
 			a.log.InfoContext(ctx, "devices with old commands pushed again", "count", n)
 		}
+		a.expireDevices(ctx, now)
 		a.forgetAnswers(ctx, now)
 		a.daily(ctx, now)
 		select {
