@@ -190,7 +190,13 @@ func (q *Requests) Resend(ctx context.Context, id string, via Via) (Sent, error)
 		return Sent{}, err
 	}
 	now := q.now().UTC()
-	if err := errors.Join(r.sendable(now), q.reachable(ctx, d, via)); err != nil {
+	if err := r.sendable(now); err != nil {
+		return Sent{}, err
+	}
+	if d.UserID != r.UserID {
+		return Sent{}, Errorf(KindConflict, "owner_changed", "the device %s has got another owner since the request was made", d.Serial).WithHint("Make a new one.")
+	}
+	if err := q.reachable(ctx, d, via); err != nil {
 		return Sent{}, err
 	}
 	link, secret := newLink(id, MessageInvitation, via, now)

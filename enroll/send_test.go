@@ -194,6 +194,13 @@ func TestResend(t *testing.T) {
 	_, err = q.Resend(t.Context(), id, ViaEmail)
 	wantError(t, err, KindConflict, "email_missing")
 	m.users["anna"] = u
+	d := m.devices["A1"]
+	d.UserID = "bert"
+	m.devices["A1"] = d
+	_, err = q.Resend(t.Context(), id, ViaLink)
+	wantError(t, err, KindConflict, "owner_changed")
+	d.UserID = "anna"
+	m.devices["A1"] = d
 	for _, state := range []RequestState{RequestCompleted, RequestCancelled, RequestExpired} {
 		set(func(r *Request) { r.State, r.ClosedAt = state, at.at })
 		_, err = q.Resend(t.Context(), id, "")
