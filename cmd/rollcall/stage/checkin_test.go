@@ -230,3 +230,30 @@ func TestUserChannel(t *testing.T) {
 		p.check("users end with the device", p.rows("enrollments", "ended_at = 0") == 0)
 	})
 }
+
+// TestDisenroll: the admin lets a device go. It is gone for the server when the
+// device has removed the profile, also where its CheckOut is lost.
+func TestDisenroll(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *play) {
+		p.policy("Basics", passcode(6))
+		for _, serial := range []string{"LETGO0000001", "LETGO0000002"} {
+			p.roll(serial)
+			p.bind("Basics", object{"serial": serial})
+			lost := func(m plist.Dict) {
+				if serial == "LETGO0000002" {
+					m["UDID"] = "nobody"
+				}
+			}
+			ph := p.phone(serial, tamper("CheckOut", lost)).enroll(p.url + "/enroll")
+			p.acknowledged(serial)
+			p.admin(http.MethodPost, "/devices/"+serial+"/disenroll", nil, nil)
+			ph.want("to be let go", func(ph *iphone.Phone) bool { return !ph.Enrolled() })
+			p.check("with all that was managed", !has(ph.Phone, "passcode"), ph.InstalledProfiles())
+			p.until("the server knows", func() bool { return p.device(serial).State == "unenrolled" })
+			p.check("nothing of it is open", p.rows("enrollments", "ended_at = 0") == 0 && p.rows("commands", "finished_at = 0") == 0)
+			ph.enroll(p.url + "/enroll")
+			p.check("it may come back", p.device(serial).State == "enrolled")
+			p.must(ph.RemoveProfileByUser(p.ctx))
+		}
+	})
+}
