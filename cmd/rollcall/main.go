@@ -10,6 +10,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"rollcall/cmd/rollcall/client"
 )
 
 // version is set by the build.
@@ -22,7 +24,10 @@ type cli struct {
 	Doctor  doctorCmd  `cmd:"" help:"Tell what a deployment lacks."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database to this version's schema (serve does it by itself)."`
 	Config  configCmd  `cmd:"" help:"Look at the configuration."`
-	Token   tokenCmd   `cmd:"" help:"Make an API token, on the machine that has the database."`
+
+	RecoverToken recoverTokenCmd `cmd:"" help:"Make an API token on the machine that has the database, where all others are lost."`
+
+	client.Commands
 
 	Version kong.VersionFlag `help:"Print the version."`
 }
@@ -33,22 +38,26 @@ func main() {
 	os.Exit(run(ctx, os.Args[1:]))
 }
 
-// run is main with an exit code: 0 done, 1 failed, 2 wrong usage.
+// run is main with an exit code: 0 done, 1 failed, 2 wrong usage, 3 conflict.
 func run(ctx context.Context, args []string) int {
 	var c cli
 	parser, err := kong.New(&c, kong.Name("rollcall"), kong.Description("Enrollment server for Apple and Android devices."),
-		kong.UsageOnError(), kong.Configuration(loadFile), kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)))
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, NoExpandSubcommands: true}), kong.Configuration(loadFile), kong.Vars{"version": version}, kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "rollcall:", err)
 		return 1
 	}
 	parsed, err := parser.Parse(args)
 	if err != nil {
-		parser.FatalIfErrorf(err)
+		fmt.Fprintf(os.Stderr, "rollcall: %v\n  -> rollcall --help, or --help after a command, tells the flags.\n", err)
 		return 2
 	}
 	if err := parsed.Run(); err != nil && !errors.Is(err, context.Canceled) {
 		fmt.Fprintln(os.Stderr, "rollcall:", err)
+		var refused *client.Error
+		if errors.As(err, &refused) {
+			return refused.ExitCode()
+		}
 		return 1
 	}
 	return 0

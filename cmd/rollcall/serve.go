@@ -70,19 +70,16 @@ func (c *migrateCmd) Run(ctx context.Context) error {
 	return nil
 }
 
-type tokenCmd struct {
-	Create tokenCreateCmd `cmd:"" help:"Make a token and print it once."`
-}
-
-type tokenCreateCmd struct {
+// recoverTokenCmd works on the database itself, so that who has lost every
+// token can get a new one.
+type recoverTokenCmd struct {
 	configured
 	Name string `help:"What the token is for." required:""`
-	Role string `help:"What it may do." enum:"viewer,operator,admin" default:"viewer"`
+	Role string `help:"What it may do." enum:"viewer,operator,admin" default:"admin"`
 }
 
-// Run implements the command. It works on the database itself, so that who has
-// lost every token can get a new one.
-func (c *tokenCreateCmd) Run(ctx context.Context) error {
+// Run implements the command.
+func (c *recoverTokenCmd) Run(ctx context.Context) error {
 	o, err := c.load()
 	if err != nil {
 		return err
