@@ -112,13 +112,15 @@ func (r routes) gate() {
 	r.approvals()
 }
 
+// RuleParam is the path of every operation on one rule.
+type RuleParam struct {
+	Name string `path:"name" maxLength:"255"`
+}
+
 func (r routes) rules() {
 	a := r.a
 	op := func(id, method, path, summary, description string) huma.Operation {
 		return huma.Operation{OperationID: id, Method: method, Path: "/gate/" + path, Tags: []string{"Gate"}, Summary: summary, Description: description}
-	}
-	type oneRule struct {
-		Name string `path:"name" maxLength:"255"`
 	}
 	ruleList := func(rules []enroll.Rule) *body[list[GateRuleView]] {
 		return &body[list[GateRuleView]]{listOf(rules, enroll.Page{}, func(r enroll.Rule) string { return r.Name }, viewGateRule)}
@@ -132,12 +134,12 @@ func (r routes) rules() {
 			return ruleList(rules), nil
 		})
 	add(r, RoleViewer, op("get-gate-rule", http.MethodGet, "rules/{name}", "Read a rule", ""),
-		func(ctx context.Context, in *oneRule) (*body[GateRuleView], error) {
+		func(ctx context.Context, in *RuleParam) (*body[GateRuleView], error) {
 			rule, err := a.Restrictions.Rule(ctx, in.Name)
 			return &body[GateRuleView]{viewGateRule(rule)}, err
 		})
 	type putRule struct {
-		oneRule
+		RuleParam
 		Body GateRuleInput
 	}
 	type rulePut struct {
@@ -161,7 +163,7 @@ func (r routes) rules() {
 			return out, nil
 		})
 	add(r, RoleAdmin, op("delete-gate-rule", http.MethodDelete, "rules/{name}", "Delete a rule", ""),
-		func(ctx context.Context, in *oneRule) (*struct{}, error) {
+		func(ctx context.Context, in *RuleParam) (*struct{}, error) {
 			return nil, a.Restrictions.DeleteRule(ctx, in.Name)
 		})
 	type orderRules struct {

@@ -217,7 +217,7 @@ func TestEvaluate(t *testing.T) {
 		is("code=deny.not_pre_enrolled", "on_roll=false", "near_misses.0.serial=C39XK1ABCD01").says(`"check":"rule old"`)
 	s.do("POST /gate/evaluate", `{"serial":"C39XK1ABCD01","platform":"ios","channel":"ota","os_version":"17.1"}`).want(200).is("code=deny.os_version", "near_misses=")
 	s.do("POST /gate/evaluate", `{"serial":"C39XK1ABCD01","platform":"ios","channel":"ota","os_version":"18.1","user_id":"somebody"}`).want(200).is("code=deny.user_mismatch")
-	s.do("POST /gate/evaluate", `{"serial":"NEW","platform":"android","channel":"agent","manufacturer":"ACME Ltd","ownership":"personal"}`).want(200).is("code=deny.ownership")
+	s.do("POST /gate/evaluate", `{"serial":"NEW","platform":"android","channel":"agent","manufacturer":"ACME Ltd","ownership":"personal"}`).want(200).is("code=deny.model")
 	s.do("POST /gate/evaluate", `{"serial":"C39XK1ABCD01","platform":"ios","channel":"ota","os_version":"18.1","product":"iPhone17,1"}`).want(200).is("code=allow.listed")
 	if n := s.do("GET /decisions", "").count(); n != 0 {
 		t.Errorf("asking left %d decisions", n)

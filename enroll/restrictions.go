@@ -96,6 +96,7 @@ func evidenceUnknown(e Evidence) error {
 // either happen one after the other: change sees both, may be called again,
 // and an error from it leaves all as it was.
 type RestrictionStore interface {
+	Settings(ctx context.Context) (Settings, error)             // ModeOff before the first change
 	Restrictions(ctx context.Context) (Settings, []Rule, error) // rules in their order
 	ChangeRestrictions(ctx context.Context, change func(Settings, []Rule) (Settings, []Rule, error)) error
 	// Review hands on the newest decision of each serial since a time, newest
@@ -125,7 +126,7 @@ func NewRestrictions(store RestrictionStore, gate GateStore, now func() time.Tim
 
 // Settings are the settings with their defaults written out.
 func (r *Restrictions) Settings(ctx context.Context) (Settings, error) {
-	s, _, err := r.store.Restrictions(ctx)
+	s, err := r.store.Settings(ctx)
 	return s.WithDefaults(), err
 }
 

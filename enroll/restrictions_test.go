@@ -236,6 +236,8 @@ type restrictionStore struct {
 	before   time.Time
 }
 
+func (s *restrictionStore) Settings(context.Context) (Settings, error) { return s.settings, nil }
+
 func (s *restrictionStore) Restrictions(context.Context) (Settings, []Rule, error) {
 	return s.settings, slices.Clone(s.rules), nil
 }

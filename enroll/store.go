@@ -63,9 +63,6 @@ type RollStore interface {
 
 	UserStore
 	GroupStore
-
-	Settings(ctx context.Context) (Settings, error) // ModeOff before the first change
-	PutSettings(ctx context.Context, s Settings) error
 }
 
 // DecisionFilter narrows a list of decisions; zero fields do not filter.

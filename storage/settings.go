@@ -27,7 +27,7 @@ func restrictionsOf(set enroll.Settings) restrictions {
 		RequiredEvidence: set.RequiredEvidence, DevicesPerUser: set.DevicesPerUser, DecisionDays: set.DecisionDays}
 }
 
-// Settings implements enroll.RollStore.
+// Settings implements enroll.RestrictionStore.
 func (s *Store) Settings(ctx context.Context) (enroll.Settings, error) {
 	settings, err := settings(ctx, s.reader(ctx))
 	return settings, unavailable(err)
@@ -48,11 +48,6 @@ func settings(ctx context.Context, tx *session) (enroll.Settings, error) {
 	v, err := decode[restrictions](r.Value)
 	return enroll.Settings{PreEnrolledDevicesOnly: v.Mode, UnlistedDevices: v.UnlistedDevices, OwnerMismatch: v.OwnerMismatch,
 		RequiredEvidence: v.RequiredEvidence, DevicesPerUser: v.DevicesPerUser, DecisionDays: v.DecisionDays, UpdatedAt: instant(r.UpdatedAt)}, err
-}
-
-// PutSettings implements enroll.RollStore.
-func (s *Store) PutSettings(ctx context.Context, set enroll.Settings) error {
-	return s.write(ctx, func(tx *session) error { return putSettings(ctx, tx, set) })
 }
 
 func putSettings(ctx context.Context, tx *session, set enroll.Settings) error {

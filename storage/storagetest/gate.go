@@ -118,7 +118,7 @@ func testGate(t *testing.T, open func(t *testing.T) *storage.Store) {
 	each(t, open, map[string]func(w *world){
 		"admits a listed device": func(w *world) {
 			d := w.device("AAA")
-			w.ok(w.PutSettings(w.ctx, enroll.Settings{PreEnrolledDevicesOnly: enroll.ModeEnforce}))
+			w.settings(w.enforce)
 			got, err := enroll.NewGate(w.Store, nil).Decide(w.ctx, attempt("aaa"))
 			w.ok(err)
 			if got.Code != enroll.AllowListed || got.DeviceID != d.ID || got.Mode != enroll.ModeEnforce {
@@ -136,7 +136,7 @@ func testGate(t *testing.T, open func(t *testing.T) *storage.Store) {
 			}
 		},
 		"refuses a stranger": func(w *world) {
-			w.ok(w.PutSettings(w.ctx, enroll.Settings{PreEnrolledDevicesOnly: enroll.ModeEnforce}))
+			w.settings(w.enforce)
 			got, err := enroll.NewGate(w.Store, nil).Decide(w.ctx, attempt("AAA"))
 			w.ok(err)
 			if got.Code != enroll.DenyNotPreEnrolled || got.DeviceID != "" {

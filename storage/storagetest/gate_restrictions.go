@@ -80,6 +80,9 @@ func (w *world) state(serial string, want enroll.State) {
 func testRestrictions(t *testing.T, open func(t *testing.T) *storage.Store) {
 	each(t, open, map[string]func(w *world){
 		"settings": func(w *world) {
+			if set, err := w.Settings(w.ctx); err != nil || set != (enroll.Settings{PreEnrolledDevicesOnly: enroll.ModeOff}) {
+				w.Fatalf("before the first change: %+v, %v", set, err)
+			}
 			want := enroll.Settings{PreEnrolledDevicesOnly: enroll.ModeAudit, UnlistedDevices: enroll.UnlistedHold, OwnerMismatch: enroll.MismatchWarn,
 				RequiredEvidence: enroll.EvidenceSigned, DevicesPerUser: 3, DecisionDays: 30, UpdatedAt: at(1000)}
 			w.settings(func(s *enroll.Settings) { *s = want })

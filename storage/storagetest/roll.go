@@ -234,20 +234,6 @@ func testRoll(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.enroll("BBB", fingerprint(1))
 			w.kind(w.DeleteDevice(w.ctx, "BBB"), enroll.KindConflict)
 		},
-		"settings": func(w *world) {
-			set, err := w.Settings(w.ctx)
-			w.ok(err)
-			if set.PreEnrolledDevicesOnly != enroll.ModeOff {
-				w.Fatalf("before the first change: %+v", set)
-			}
-			for _, mode := range []enroll.Mode{enroll.ModeEnforce, enroll.ModeAudit} {
-				want := enroll.Settings{PreEnrolledDevicesOnly: mode, UpdatedAt: at(7)}
-				w.ok(w.PutSettings(w.ctx, want))
-				if got, err := w.Settings(w.ctx); err != nil || got != want {
-					w.Fatalf("settings %+v, %v", got, err)
-				}
-			}
-		},
 		"groups": func(w *world) {
 			w.device("AAA")
 			b := w.device("BBB")
@@ -276,7 +262,7 @@ func testRoll(t *testing.T, open func(t *testing.T) *storage.Store) {
 		"a cancelled caller": func(w *world) {
 			ctx, cancel := context.WithCancel(w.ctx)
 			cancel()
-			if err := w.PutSettings(ctx, enroll.Settings{PreEnrolledDevicesOnly: enroll.ModeEnforce}); !errors.Is(err, context.Canceled) {
+			if _, err := w.restrictions().ChangeSettings(ctx, w.enforce); !errors.Is(err, context.Canceled) {
 				w.Fatalf("error %v", err)
 			}
 			if set, err := w.Settings(w.ctx); err != nil || set.PreEnrolledDevicesOnly != enroll.ModeOff {

@@ -57,7 +57,8 @@ func (b *bench) gate(ctx context.Context) error {
 		return err
 	}
 	defer store.Close()
-	if err := store.PutSettings(ctx, enroll.Settings{PreEnrolledDevicesOnly: enroll.ModeEnforce, UpdatedAt: time.Now().UTC()}); err != nil {
+	enforce := func(s *enroll.Settings) { s.PreEnrolledDevicesOnly = enroll.ModeEnforce }
+	if _, err := enroll.NewRestrictions(store, store, time.Now).ChangeSettings(ctx, enforce); err != nil {
 		return err
 	}
 	platform, ownership := enroll.PlatformIOS, enroll.OwnershipCorporate
