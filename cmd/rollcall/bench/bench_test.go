@@ -217,3 +217,22 @@ func TestLineRefuses(t *testing.T) {
 		})
 	}
 }
+
+// TestBudget holds the targets against the performance budget, so that none is
+// lowered or lost in passing.
+func TestBudget(t *testing.T) {
+	want := map[figure]string{
+		idleRate: "at least 5,000/s", idleP95: "under 10 ms", idlePastP95: "under 10 ms", idleFlat: "at least 0.90", ackRate: "at least 2,000/s",
+		enrollRate: "at least 60/s", gateP99: "under 5 ms", importSeconds: "under 20 s", firstCheckIn: "under 1 s", pushRate: "at least 5,000/s",
+		memoryRest: "under 60 MiB", memoryLoad: "under 200 MiB",
+	}
+	got := map[figure]string{}
+	for _, r := range rows {
+		if r.target() != "" {
+			got[r.figure] = r.target()
+		}
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("targets (-want +got):\n%s", diff)
+	}
+}
