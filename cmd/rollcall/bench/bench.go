@@ -50,7 +50,7 @@ var (
 )
 
 // wholeTimeout ends a measurement that hangs.
-const wholeTimeout = 10 * time.Minute
+const wholeTimeout = 12 * time.Minute
 
 // Measure is the command that measures.
 type Measure struct {
