@@ -64,6 +64,7 @@ type API struct {
 	Logger           *slog.Logger
 
 	Limit                RateLimit                    // of each token
+	FailureLimit         RateLimit                    // of each address, for requests without a valid token
 	AllowPrivateWebhooks bool                         // let webhooks lead to addresses that are not public
 	EventsChanged        func() <-chan struct{}       // closed when there are more events; nil: streams look at each heartbeat
 	RequestID            func(context.Context) string // the request in the log, for the audit log
@@ -115,7 +116,7 @@ func (a *API) Handler() http.Handler {
 	if a.Logger == nil {
 		a.Logger = slog.Default()
 	}
-	a.tokenLimits, a.failureLimits = newLimiter(a.Limit), newLimiter(failureLimit)
+	a.tokenLimits, a.failureLimits = newLimiter(a.Limit), newLimiter(a.FailureLimit)
 	router := mux.NewRouter().UseEncodedPath() // a name may hold a slash
 	router.Use(unescapeVars)
 	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

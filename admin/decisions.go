@@ -57,6 +57,11 @@ type evaluationView struct {
 	Policies []string `json:"policies" doc:"Policies it would get."`
 }
 
+// DecisionParam is the path of every operation on one decision.
+type DecisionParam struct {
+	ID string `path:"id" maxLength:"64"`
+}
+
 func (r routes) decisions() {
 	a := r.a
 	type listDecisions struct {
@@ -66,8 +71,8 @@ func (r routes) decisions() {
 		Code    enroll.Code    `query:"code" maxLength:"64" example:"deny.not_pre_enrolled"`
 		Since   time.Time      `query:"since" doc:"Not older than this."`
 	}
-	add(r, RoleViewer, huma.Operation{OperationID: "list-decisions", Method: http.MethodGet, Path: "/decisions", Tags: []string{"Gate"},
-		Summary: "List the gate's decisions", Description: "Every arrival of a device on any channel, newest first."},
+	addList(r, RoleViewer, huma.Operation{OperationID: "list-decisions", Method: http.MethodGet, Path: "/decisions", Tags: []string{"Gate"},
+		Summary: "List the gate's decisions", Description: "Every arrival of a device on any channel, newest first."}, decisionColumns,
 		func(ctx context.Context, in *listDecisions) (*body[list[DecisionView]], error) {
 			p, err := in.page()
 			if err != nil {
@@ -80,12 +85,9 @@ func (r routes) decisions() {
 			return &body[list[DecisionView]]{listOf(ds, p, func(d enroll.Decision) string { return d.ID }, viewDecision)}, nil
 		})
 
-	type oneDecision struct {
-		ID string `path:"id" maxLength:"64"`
-	}
 	add(r, RoleViewer, huma.Operation{OperationID: "get-decision", Method: http.MethodGet, Path: "/decisions/{id}", Tags: []string{"Gate"},
 		Summary: "Read a decision", Description: "With every check, what it means and what can be done about it."},
-		func(ctx context.Context, in *oneDecision) (*body[DecisionView], error) {
+		func(ctx context.Context, in *DecisionParam) (*body[DecisionView], error) {
 			d, err := a.Decisions.Decision(ctx, in.ID)
 			if err != nil {
 				return nil, err
@@ -97,7 +99,7 @@ func (r routes) decisions() {
 		})
 
 	type repairDecision struct {
-		oneDecision
+		DecisionParam
 		Body struct {
 			Serial string `json:"serial" minLength:"1" maxLength:"200" doc:"Serial of the row as it is on the roll, usually one of the near misses."`
 		}

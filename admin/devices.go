@@ -3,7 +3,6 @@ package admin
 import (
 	"bytes"
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,7 +26,7 @@ type DeviceView struct {
 	Platform   enroll.Platform          `json:"platform" enum:"android,ios,apple"`
 	Ownership  enroll.Ownership         `json:"ownership" enum:"personal,corporate,selectuser"`
 	Name       string                   `json:"name,omitempty" doc:"Device name it is to have."`
-	User       *userView                `json:"user,omitempty" doc:"Owner."`
+	User       *UserView                `json:"user,omitempty" doc:"Owner."`
 	State      enroll.State             `json:"state" enum:"pre_enrolled,invited,enrolling,enrolled,unenrolled,pending_approval,blocked,expired"`
 	Banner     string                   `json:"banner,omitempty" doc:"\"Pre enrolled Device\" until the user has accepted the enrollment request." example:"Pre enrolled Device"`
 	Facts      *enroll.Facts            `json:"facts,omitempty" doc:"What is known of the device itself. Absent until the user has accepted the enrollment request."`
@@ -272,8 +271,8 @@ func (r routes) devices() {
 		Sort  enroll.DeviceSort `query:"sort" enum:"serial,name,updated_at,enrolled_at,last_seen_at" doc:"serial if left out. last_seen_at is to the minute."`
 		Order string            `query:"order" enum:"asc,desc" doc:"asc if left out."`
 	}
-	add(r, RoleViewer, op("list-devices", http.MethodGet, "", "List the roll", "Pre-enrolled and enrolled devices in one list. With several filters, or a filter and a sort, a page may hold fewer devices than limit, or none, and still have a next_cursor: go on with it. "+
-		"The matches of a search come in the order serial, device name, e-mail address, user's name, IMEI, asset tag, and cannot be sorted."),
+	addList(r, RoleViewer, op("list-devices", http.MethodGet, "", "List the roll", "Pre-enrolled and enrolled devices in one list. With several filters, or a filter and a sort, a page may hold fewer devices than limit, or none, and still have a next_cursor: go on with it. "+
+		"The matches of a search come in the order serial, device name, e-mail address, user's name, IMEI, asset tag, and cannot be sorted."), deviceColumns,
 		func(ctx context.Context, in *listDevices) (*body[list[DeviceView]], error) {
 			p, err := in.page()
 			if err != nil {
@@ -285,7 +284,7 @@ func (r routes) devices() {
 			}
 			page, err := a.Roll.DeviceList(ctx, q, p)
 			if err != nil {
-				return nil, err
+				return nil, cursorError(err)
 			}
 			views, err := a.deviceViews(ctx, page.Devices...)
 			if err != nil {
@@ -293,7 +292,7 @@ func (r routes) devices() {
 			}
 			out := list[DeviceView]{Items: views}
 			if page.Next != "" {
-				out.NextCursor = base64.RawURLEncoding.EncodeToString([]byte(page.Next))
+				out.NextCursor = encodeCursor(page.Next)
 			}
 			return &body[list[DeviceView]]{out}, nil
 		})
@@ -413,6 +412,16 @@ func (r routes) devices() {
 			}
 			return &body[list[PolicyView]]{listOf(ps, enroll.Page{}, func(p policy.Policy) string { return p.Name }, viewPolicy)}, nil
 		})
+}
+
+// cursorError answers a cursor that only the store can read like one that
+// nobody can.
+func cursorError(err error) error {
+	var e *enroll.Error
+	if errors.As(err, &e) && e.Code == "cursor_invalid" {
+		return cursorUnknown()
+	}
+	return err
 }
 
 // patchInput reads a merge patch.

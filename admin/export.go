@@ -205,11 +205,3 @@ func inert(cell string) string {
 	}
 	return cell
 }
-
-// stamp is a time in a cell; empty for none.
-func stamp(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
-}

@@ -30,12 +30,14 @@ var leaky = errors.New("sql: pq: connection refused at /src/storage/devices.go:1
 // The broken stores fail in every method that an operation reaches; a method
 // that is not here panics, which must not show either.
 type (
-	brokenRoll      struct{ enroll.RollStore }
-	brokenRequests  struct{ enroll.RequestStore }
-	brokenGate      struct{ enroll.GateStore }
-	brokenDecisions struct{ enroll.DecisionStore }
-	brokenPolicies  struct{ policy.Store }
-	broken          struct{}
+	brokenRoll         struct{ enroll.RollStore }
+	brokenRequests     struct{ enroll.RequestStore }
+	brokenGate         struct{ enroll.GateStore }
+	brokenDecisions    struct{ enroll.DecisionStore }
+	brokenRestrictions struct{ enroll.RestrictionStore }
+	brokenApprovals    struct{ enroll.ApprovalStore }
+	brokenPolicies     struct{ policy.Store }
+	broken             struct{}
 )
 
 func (brokenRoll) Device(context.Context, string) (enroll.Device, error) {
@@ -44,14 +46,24 @@ func (brokenRoll) Device(context.Context, string) (enroll.Device, error) {
 func (brokenRoll) Devices(context.Context, enroll.DeviceFilter, enroll.Page) ([]enroll.Device, error) {
 	return nil, &enroll.Error{Kind: enroll.KindUnavailable, Code: "store_unavailable", Text: "the database does not answer", Err: leaky}
 }
-func (brokenRoll) Settings(context.Context) (enroll.Settings, error) {
-	return enroll.Settings{}, &enroll.Error{Kind: enroll.KindInternal, Text: leaky.Error(), Err: leaky}
+func (b brokenRoll) DeviceList(ctx context.Context, q enroll.DeviceQuery, p enroll.Page) (enroll.DevicePage, error) {
+	_, err := b.Devices(ctx, q.DeviceFilter, p)
+	return enroll.DevicePage{}, err
 }
 func (brokenRequests) Request(context.Context, string) (enroll.Request, error) {
 	return enroll.Request{}, leaky
 }
 func (brokenGate) Known(context.Context, enroll.Attempt) (enroll.Known, error) {
 	return enroll.Known{}, leaky
+}
+func (brokenRestrictions) Settings(context.Context) (enroll.Settings, error) {
+	return enroll.Settings{}, &enroll.Error{Kind: enroll.KindInternal, Text: leaky.Error(), Err: leaky}
+}
+func (brokenRestrictions) Restrictions(context.Context) (enroll.Settings, []enroll.Rule, error) {
+	return enroll.Settings{}, nil, &enroll.Error{Kind: enroll.KindInternal, Text: leaky.Error(), Err: leaky}
+}
+func (brokenApprovals) Approval(context.Context, string) (enroll.Approval, error) {
+	return enroll.Approval{}, leaky
 }
 func (brokenDecisions) Decision(context.Context, string) (enroll.Decision, error) {
 	return enroll.Decision{}, leaky
@@ -65,6 +77,15 @@ func (broken) Receipt(context.Context, string) (policy.Receipt, error) {
 }
 func (broken) Commands(context.Context, string, enroll.Page) ([]mdm.CommandRecord, error) {
 	return nil, leaky
+}
+func (broken) DeviceCommands(context.Context, string, enroll.Page) ([]mdm.CommandRecord, error) {
+	return nil, leaky
+}
+func (broken) DeviceCommand(context.Context, string, string) (mdm.CommandRecord, error) {
+	return mdm.CommandRecord{}, leaky
+}
+func (broken) Timeline(context.Context, string, enroll.Page) ([]enroll.Entry, string, error) {
+	return nil, "", leaky
 }
 func (broken) CommandRecord(context.Context, string) (mdm.CommandRecord, error) {
 	return mdm.CommandRecord{}, leaky
@@ -117,8 +138,8 @@ func brokenAPI(t *testing.T) (*API, map[Role]string) {
 		secrets[role] = secret
 	}
 	return &API{
-		Roll: enroll.NewRoll(brokenRoll{}, nil), Requests: enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), Gate: enroll.NewGate(brokenGate{}, nil),
-		Decisions: brokenDecisions{}, Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens,
+		Roll: enroll.NewRoll(brokenRoll{}, nil), Requests: enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), Gate: enroll.NewGate(brokenGate{}, nil), Restrictions: enroll.NewRestrictions(brokenRestrictions{}, brokenGate{}, nil), Approvals: enroll.NewApprovals(brokenApprovals{}, enroll.NewRoll(brokenRoll{}, nil), nil),
+		Decisions: brokenDecisions{}, Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, History: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens,
 		Mobileconfig: func([]byte) (policy.Profile, error) { return policy.Profile{}, leaky }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, secrets
 }
@@ -137,10 +158,23 @@ var requestsFor = map[string]struct{ contentType, body string }{
 	"put-profile":                 {"application/x-apple-aspen-config", `<plist/>`},
 	"bind-policy":                 {"application/json", `{"group":"g"}`},
 	"create-requests":             {"application/json", `{"serials":["SERIAL1"]}`},
+	"put-gate-rule":               {"application/json", `{"action":"allow","conditions":{}}`},
+	"order-gate-rules":            {"application/json", `{"names":["a/b"]}`},
+	"approve-and-add-device":      {"application/json", `{"ownership":"corporate"}`},
+	"repair-decision":             {"application/json", `{"serial":"SERIAL1"}`},
+	"put-rule":                    {"application/json", `{"conditions":[{"field":"serial","values":["*"]}]}`},
+	"preview-rule":                {"application/json", `{"conditions":[{"field":"serial","values":["*"]}]}`},
+	"put-user":                    {"application/json", `{"name":"Ann"}`},
+	"create-domain":               {"application/json", `{"name":"example.com"}`},
+	"disenroll-device":            {"application/json", `{"force":false}`},
 	"evaluate":                    {"application/json", `{"serial":"SERIAL1","platform":"ios","channel":"ota"}`},
 	"create-push-csr":             {"application/json", `{"email":"a@example.com"}`},
 	"put-push-certificate":        {"application/json", `{"certificate_pem":"x"}`},
+	"test-mail":                   {"application/json", `{"to":"a@example.com"}`},
 	"create-token":                {"application/json", `{"name":"t","role":"viewer"}`},
+	"create-webhook":              {"application/json", `{"url":"https://hooks.example.com/"}`},
+	"put-webhook":                 {"application/json", `{"enabled":false}`},
+	"run-batch":                   {"application/json", `{"atomic":true,"operations":[{"method":"DELETE","path":"/devices/SERIAL1"}]}`},
 }
 
 var queriesFor = map[string]string{"create-import": "?domain=local", "unbind-policy": "?group=g"}
@@ -161,7 +195,7 @@ func documented(a *API) map[string]*huma.Operation {
 // call makes a valid request to an operation.
 func call(h http.Handler, route string, op *huma.Operation, token string) *httptest.ResponseRecorder {
 	method, path, _ := strings.Cut(route, " ")
-	path = strings.NewReplacer("{serial}", "SERIAL1", "{name}", "a%2Fb", "{id}", "x1").Replace(path) + queriesFor[op.OperationID]
+	path = strings.NewReplacer("{serial}", "SERIAL1", "{name}", "a%2Fb", "{id}", "x1", "{domain}", "local", "{email}", "ann@example.com").Replace(path) + queriesFor[op.OperationID]
 	r := httptest.NewRequest(method, path, strings.NewReader(requestsFor[op.OperationID].body))
 	if ct := requestsFor[op.OperationID].contentType; ct != "" {
 		r.Header.Set("Content-Type", ct)
@@ -235,7 +269,7 @@ func TestRoles(t *testing.T) {
 	a, secrets := brokenAPI(t)
 	h := a.Handler()
 	// What each role may do that the one below may not, beyond reading.
-	operator := []string{"devices", "groups", "requests", "imports"}
+	operator := []string{"devices", "groups", "users", "domains", "requests", "imports", "approvals", "decisions", "batch"}
 	for route, op := range documented(a) {
 		method, path, _ := strings.Cut(route, " ")
 		first, _, _ := strings.Cut(strings.TrimPrefix(path, Prefix+"/"), "/")
@@ -246,7 +280,7 @@ func TestRoles(t *testing.T) {
 				t.Errorf("%s without a token: %d", route, w.Code)
 			}
 			continue
-		case first != "tokens" && (method == "GET" || op.OperationID == "evaluate"):
+		case !slices.Contains([]string{"tokens", "webhooks", "audit"}, first) && (method == "GET" || op.OperationID == "evaluate" || op.OperationID == "preview-rule"):
 			want = RoleViewer
 		case slices.Contains(operator, first):
 			want = RoleOperator

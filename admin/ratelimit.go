@@ -10,15 +10,13 @@ import (
 
 // RateLimit is how much one token may ask, as a bucket that holds Burst
 // requests and is filled by PerSecond of them. A zero PerSecond is no limit.
-// Each server counts for itself, in memory.
+// Each server counts for itself, in memory. Of requests without a valid token
+// the remote address is counted; a valid one always passes, since behind a proxy
+// all come from one address.
 type RateLimit struct {
 	PerSecond float64
 	Burst     int
 }
-
-// failureLimit is for requests without a valid token, by remote address. A
-// valid one always passes: behind a proxy, all come from one address.
-var failureLimit = RateLimit{PerSecond: 1, Burst: 30}
 
 // maxBuckets bounds the memory; beyond it the ones that are full again go.
 const maxBuckets = 10_000

@@ -171,7 +171,7 @@ func (r routes) listRequests() {
 		Serial string              `query:"serial" maxLength:"200" doc:"Of this device only."`
 		State  enroll.RequestState `query:"state" enum:"queued,sent,bounced,opened,accepted,completed,expired,cancelled" doc:"In this state only."`
 	}
-	add(r, RoleViewer, requestOperation("list-requests", http.MethodGet, "", "List the enrollment requests", "Newest first, without their links."),
+	addList(r, RoleViewer, requestOperation("list-requests", http.MethodGet, "", "List the enrollment requests", "Newest first, without their links."), requestColumns,
 		func(ctx context.Context, in *listRequests) (*body[list[RequestView]], error) {
 			p, err := in.page()
 			if err != nil {

@@ -11,7 +11,7 @@ import (
 	"rollcall/enroll"
 )
 
-type webhookView struct {
+type WebhookView struct {
 	ID             string    `json:"id"`
 	URL            string    `json:"url"`
 	Types          []string  `json:"types" doc:"Types of events it gets; device.* is all of an object, none at all is everything."`
@@ -24,8 +24,8 @@ type webhookView struct {
 	UpdatedAt      time.Time `json:"updated_at"`
 }
 
-func viewWebhook(w webhook.Webhook) webhookView {
-	v := webhookView{ID: w.ID, URL: w.URL, Types: w.Types, Enabled: w.DisabledAt.IsZero(), DisabledAt: utc(w.DisabledAt), DisabledReason: w.DisabledReason,
+func viewWebhook(w webhook.Webhook) WebhookView {
+	v := WebhookView{ID: w.ID, URL: w.URL, Types: w.Types, Enabled: w.DisabledAt.IsZero(), DisabledAt: utc(w.DisabledAt), DisabledReason: w.DisabledReason,
 		Failures: w.Failures, FailingSince: utc(w.FailingSince), CreatedAt: utc(w.CreatedAt), UpdatedAt: utc(w.UpdatedAt)}
 	if v.Types == nil {
 		v.Types = []string{}
@@ -39,7 +39,7 @@ type WebhookParam struct {
 }
 
 type newWebhookView struct {
-	webhookView
+	WebhookView
 	Secret string `json:"secret" doc:"Signs every delivery. It is shown here and never again."`
 }
 
@@ -79,20 +79,20 @@ func (r routes) webhooks() {
 	op := func(id, method, path, summary, description string) huma.Operation {
 		return huma.Operation{OperationID: id, Method: method, Path: "/webhooks" + path, Tags: []string{"Events"}, Summary: summary, Description: description}
 	}
-	answer := func(w webhook.Webhook, err error) (*body[webhookView], error) {
+	answer := func(w webhook.Webhook, err error) (*body[WebhookView], error) {
 		if err != nil {
 			return nil, err
 		}
-		return &body[webhookView]{viewWebhook(w)}, nil
+		return &body[WebhookView]{viewWebhook(w)}, nil
 	}
 
 	add(r, RoleAdmin, op("list-webhooks", http.MethodGet, "", "List the webhooks", "All of them, oldest first, without their secrets."),
-		func(ctx context.Context, _ *struct{}) (*body[list[webhookView]], error) {
+		func(ctx context.Context, _ *struct{}) (*body[list[WebhookView]], error) {
 			ws, err := a.Webhooks.Webhooks(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[webhookView]]{listOf(ws, enroll.Page{}, func(w webhook.Webhook) string { return w.ID }, viewWebhook)}, nil
+			return &body[list[WebhookView]]{listOf(ws, enroll.Page{}, func(w webhook.Webhook) string { return w.ID }, viewWebhook)}, nil
 		})
 
 	type createWebhook struct {
@@ -114,7 +114,7 @@ func (r routes) webhooks() {
 	})
 
 	add(r, RoleAdmin, op("get-webhook", http.MethodGet, "/{id}", "Read a webhook", ""),
-		func(ctx context.Context, in *WebhookParam) (*body[webhookView], error) {
+		func(ctx context.Context, in *WebhookParam) (*body[WebhookView], error) {
 			return answer(a.Webhooks.Webhook(ctx, in.ID))
 		})
 
@@ -127,7 +127,7 @@ func (r routes) webhooks() {
 		}
 	}
 	add(r, RoleAdmin, op("put-webhook", http.MethodPut, "/{id}", "Change a webhook", "Fields that are left out stay as they are. The secret stays; make another webhook for another one."),
-		func(ctx context.Context, in *putWebhook) (*body[webhookView], error) {
+		func(ctx context.Context, in *putWebhook) (*body[WebhookView], error) {
 			w, err := a.Webhooks.ChangeWebhook(ctx, in.ID, func(w webhook.Webhook) (webhook.Webhook, error) {
 				now := a.now().UTC()
 				if in.Body.URL != nil {

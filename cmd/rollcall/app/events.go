@@ -11,11 +11,14 @@ import (
 	"rollcall/enroll"
 )
 
+// failureLimit is for requests to the API without a valid token, per address.
+var failureLimit = admin.RateLimit{PerSecond: 1, Burst: 30}
+
 // wireEvents gives the API what it needs for its log, its events and its
 // webhooks.
 func (a *App) wireEvents(api *admin.API) {
 	api.Audit, api.Events, api.Webhooks, api.Answers, api.Snapshots, api.Atomic = a.store, a.store, a.store, a.store, a.store, a.store
-	api.Limit = admin.RateLimit{PerSecond: a.opts.APIRate, Burst: a.opts.APIBurst}
+	api.Limit, api.FailureLimit = admin.RateLimit{PerSecond: a.opts.APIRate, Burst: a.opts.APIBurst}, failureLimit
 	api.AllowPrivateWebhooks, api.EventsChanged, api.RequestID, api.Stopping = a.opts.AllowPrivateWebhooks, a.hooks.Changed, requestID, a.stopping
 }
 
