@@ -205,8 +205,10 @@ func (r routes) commands() {
 		Status int
 		Body   disenrollView
 	}
-	add(r, RoleOperator, accepted(op("disenroll-device", http.MethodPost, "/disenroll", "Disenroll a device", "Removes the enrollment profile, and with it all that was managed. The device becomes unenrolled when it has done so; the row stays on the roll. "+
-		"With force the enrollment ends on the server alone, at once: for a device that is lost, wiped or never answers, or is stuck in enrolling. A device that is still managed then keeps its profiles until they are removed by hand; it gets no commands any more and may enroll again.")),
+	leave := accepted(op("disenroll-device", http.MethodPost, "/disenroll", "Disenroll a device", "Removes the enrollment profile, and with it all that was managed. The device becomes unenrolled when it has done so; the row stays on the roll. "+
+		"With force the enrollment ends on the server alone, at once: for a device that is lost, wiped or never answers, or is stuck in enrolling. A device that is still managed then keeps its profiles until they are removed by hand; it gets no commands any more and may enroll again."))
+	leave.Responses = map[string]*huma.Response{"200": {Description: "Ended by force", Content: map[string]*huma.MediaType{"application/json": {Schema: schemaOf[disenrollView](r)}}}}
+	add(r, RoleOperator, leave,
 		func(ctx context.Context, in *disenroll) (*disenrolled, error) {
 			d, err := in.device(ctx, a)
 			if err != nil {
@@ -241,7 +243,7 @@ func (r routes) commands() {
 		}
 		entries, next, err := a.History.Timeline(ctx, d.ID, p)
 		if err != nil {
-			return nil, err
+			return nil, cursorError(err)
 		}
 		out := listOf(entries, enroll.Page{}, func(enroll.Entry) string { return "" }, viewEntry)
 		if next != "" {

@@ -10,7 +10,7 @@ import (
 	"rollcall/enroll"
 )
 
-type userView struct {
+type UserView struct {
 	ID       string `json:"id"`
 	Domain   string `json:"domain"`
 	Name     string `json:"name,omitempty"`
@@ -19,13 +19,13 @@ type userView struct {
 	Language string `json:"language,omitempty" doc:"Of what is sent to the user. Absent: the server's." example:"de"`
 }
 
-func viewUser(u enroll.User) userView {
-	return userView{ID: u.ID, Domain: u.Domain, Name: u.Name, Email: u.Email, Mobile: u.Mobile, Language: u.Language}
+func viewUser(u enroll.User) UserView {
+	return UserView{ID: u.ID, Domain: u.Domain, Name: u.Name, Email: u.Email, Mobile: u.Mobile, Language: u.Language}
 }
 
 // userChangeView is a user after a change.
 type userChangeView struct {
-	userView
+	UserView
 	Created bool `json:"created" doc:"The user is new."`
 	Changed bool `json:"changed" doc:"false: it was so already."`
 }
@@ -52,7 +52,7 @@ func (r routes) users() {
 		Search string `query:"q" maxLength:"254" doc:"Beginning of the e-mail address."`
 	}
 	add(r, RoleViewer, op("list-users", http.MethodGet, "/users", "List the users", "By e-mail address. GET /devices?user= lists the devices of one."),
-		func(ctx context.Context, in *listUsers) (*body[list[userView]], error) {
+		func(ctx context.Context, in *listUsers) (*body[list[UserView]], error) {
 			p, err := in.page()
 			if err != nil {
 				return nil, err
@@ -61,16 +61,16 @@ func (r routes) users() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[userView]]{listOf(users, p, enroll.UserKey, viewUser)}, nil
+			return &body[list[UserView]]{listOf(users, p, enroll.UserKey, viewUser)}, nil
 		})
 
 	type oneUser struct {
 		ID string `path:"id" maxLength:"64"`
 	}
 	add(r, RoleViewer, op("get-user", http.MethodGet, "/users/{id}", "Read a user", ""),
-		func(ctx context.Context, in *oneUser) (*body[userView], error) {
+		func(ctx context.Context, in *oneUser) (*body[UserView], error) {
 			u, err := a.Roll.User(ctx, in.ID)
-			return &body[userView]{viewUser(u)}, err
+			return &body[UserView]{viewUser(u)}, err
 		})
 	add(r, RoleOperator, op("delete-user", http.MethodDelete, "/users/{id}", "Delete a user", "409 where the user owns devices."),
 		func(ctx context.Context, in *oneUser) (*struct{}, error) {
