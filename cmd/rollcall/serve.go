@@ -25,6 +25,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	greet(ctx, a, o)
+	app.TuneMemory()
 	return a.Run(ctx)
 }
 

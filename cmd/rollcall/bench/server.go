@@ -40,6 +40,7 @@ type answer struct {
 
 // Run implements the command.
 func (s *Server) Run(ctx context.Context) error {
+	app.TuneMemory()
 	a, err := app.New(ctx, s.Options)
 	if err != nil {
 		return err

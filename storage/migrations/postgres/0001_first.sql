@@ -195,7 +195,7 @@ CREATE TABLE commands (
     handed_at     BIGINT NOT NULL,
     finished_at   BIGINT NOT NULL,
     PRIMARY KEY (enrollment_id, seq)
-);
+) WITH (fillfactor = 70); -- room for the hand-out to stay in its page
 CREATE UNIQUE INDEX commands_by_id ON commands (id);
 CREATE INDEX commands_open ON commands (enrollment_id, seq) WHERE finished_at = 0;
 
