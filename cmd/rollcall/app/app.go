@@ -160,7 +160,7 @@ func (a *App) wire() error {
 
 	profiles := &mdm.Profiles{Organization: a.opts.Organization, SCEPURL: a.publicURL + pathSCEP, ServerURL: a.publicURL + pathConnect,
 		CheckInURL: a.publicURL + pathCheckIn, OTAURL: a.publicURL + pathAttributes, Authority: a.ca, Challenges: identities,
-		Topic: a.topic, Signer: signer}
+		Topic: (&topic{certificates: a.certificates, now: a.now}).of, Signer: signer}
 	if a.opts.OneURL {
 		profiles.CheckInURL = ""
 	}
@@ -191,20 +191,6 @@ func (a *App) wire() error {
 		a.serve(a.ops, a.opsHandler(), nil)
 	}
 	return nil
-}
-
-// topic is that of the installed push certificate; without one nobody can
-// enroll, and the person at the phone is told so.
-func (a *App) topic(ctx context.Context) (string, error) {
-	info, err := a.certificates.Info(ctx)
-	if err != nil {
-		return "", err
-	}
-	if !info.Installed {
-		return "", enroll.Errorf(enroll.KindUnavailable, "push_certificate_missing", "this server has no MDM push certificate yet").
-			WithHint("An admin installs one with PUT /api/v1/push-certificate.")
-	}
-	return info.Topic, nil
 }
 
 func (a *App) serve(l net.Listener, h http.Handler, config *tls.Config) {
