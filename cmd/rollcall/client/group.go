@@ -17,7 +17,29 @@ type GroupCommands struct {
 	Rule   groupRule   `cmd:"" help:"Show, try or change the rule of a group."`
 }
 
-var groupFields = columns("name", "devices", "match=rule.match", "conditions=rule.conditions", "evaluated=evaluation.done", "of=evaluation.total", "updated_at")
+var groupFields = append(columns("name", "devices", "updated_at"), column{name: "rule", of: ruleText}, column{name: "applied", of: func(r record) string {
+	if r.at("evaluation") == nil {
+		return ""
+	}
+	return "to " + r.text("evaluation.done") + " of " + r.text("evaluation.total") + " devices"
+}})
+
+// ruleText is a rule in the words that --where takes.
+func ruleText(r record) string {
+	word := " and "
+	if r.text("rule.match") == "any" {
+		word = " or "
+	}
+	var parts []string
+	for _, c := range r.list("rule.conditions") {
+		is := "="
+		if c["not"] == true {
+			is = "!="
+		}
+		parts = append(parts, c.text("field")+is+c.text("values"))
+	}
+	return strings.Join(parts, word)
+}
 
 // maxChange is the most serials that one call of the API takes.
 const maxChange = 1000
@@ -115,7 +137,7 @@ func (m members) change(ctx context.Context, s *Session, what string) error {
 	if err != nil {
 		return err
 	}
-	return s.done(raw, groupFields, "the group %s has %s devices", m.Name, r.text("devices"))
+	return s.done(raw, groupFields, "devices in the group %s: %s", m.Name, r.text("devices"))
 }
 
 type groupAdd struct{ members }

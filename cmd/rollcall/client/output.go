@@ -30,7 +30,25 @@ const unpaged = -1
 
 // column is a column of a table: "serial", or "email=user.email" where it is
 // named otherwise than its place in the object.
-type column struct{ name, path string }
+type column struct {
+	name, path string
+	of         func(record) string // instead of path, where the value takes more words
+}
+
+// text is the cell for programs, human the one for people.
+func (c column) text(r record) string {
+	if c.of != nil {
+		return c.of(r)
+	}
+	return r.text(c.path)
+}
+
+func (c column) human(r record) string {
+	if c.of != nil {
+		return clean(c.of(r))
+	}
+	return r.human(c.path)
+}
 
 func columns(specs ...string) []column {
 	out := make([]column, len(specs))
@@ -39,7 +57,7 @@ func columns(specs ...string) []column {
 		if !named {
 			path = name
 		}
-		out[i] = column{name, path}
+		out[i] = column{name: name, path: path}
 	}
 	return out
 }
@@ -162,12 +180,12 @@ func (s *Session) show(raw []byte, cols []column) error {
 func writeFields(w io.Writer, r record, cols []column) {
 	width := 0
 	for _, c := range cols {
-		if r.human(c.path) != "" {
+		if c.human(r) != "" {
 			width = max(width, len(c.name))
 		}
 	}
 	for _, c := range cols {
-		if v := r.human(c.path); v != "" {
+		if v := c.human(r); v != "" {
 			fmt.Fprintf(w, "%-*s  %s\n", width, strings.ReplaceAll(c.name, "_", " "), paint(v, terminal(os.Stdout)))
 		}
 	}
@@ -246,7 +264,7 @@ func (c *csvRows) page(raw []json.RawMessage) error {
 			return err
 		}
 		for i, col := range c.cols {
-			cells[i] = inert(r.text(col.path))
+			cells[i] = inert(col.text(r))
 		}
 		if err := c.w.Write(cells); err != nil {
 			return err
@@ -288,7 +306,7 @@ func (t *tableRows) page(raw []json.RawMessage) error {
 		}
 		cells := make([]string, len(t.cols))
 		for i, c := range t.cols {
-			if cells[i] = r.human(c.path); cells[i] == "" {
+			if cells[i] = c.human(r); cells[i] == "" {
 				cells[i] = "-"
 			}
 		}
