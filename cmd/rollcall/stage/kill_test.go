@@ -195,7 +195,7 @@ func TestKilledDuringDelivery(t *testing.T) {
 // later. The roll has all of it or nothing.
 func TestKilledDuringImport(t *testing.T) {
 	onEngines(t, func(t *testing.T, dsn string) {
-		const rows = 4000
+		const rows = 1000
 		m := startMortal(t, dsn)
 		file := func(prefix string) string {
 			var b strings.Builder
@@ -206,7 +206,7 @@ func TestKilledDuringImport(t *testing.T) {
 			return b.String()
 		}
 		upload := func(body io.Reader) error {
-			req, err := http.NewRequestWithContext(m.ctx, http.MethodPost, m.url+"/api/v1/imports?domain=local", body)
+			req, err := http.NewRequestWithContext(m.ctx, http.MethodPost, m.url+"/api/v1/imports?domain=local&apply=true", body)
 			m.must(err)
 			req.Header.Set("Content-Type", "text/csv")
 			req.Header.Set("Authorization", "Bearer "+m.Token)

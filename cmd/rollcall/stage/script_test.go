@@ -21,7 +21,7 @@ import (
 )
 
 // patience is how long a condition may take to come true before a test fails.
-const patience = 45 * time.Second
+const patience = 90 * time.Second
 
 // play is a test that reads like a script: every line either works or ends it.
 type play struct {
