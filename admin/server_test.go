@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +19,7 @@ import (
 	"rollcall/admin"
 	"rollcall/certs"
 	"rollcall/enroll"
+	"rollcall/enroll/importer"
 	"rollcall/mdm"
 	"rollcall/mdm/apns"
 	"rollcall/storage"
@@ -68,9 +70,13 @@ func newServer(t *testing.T) *server {
 		Roll: enroll.NewRoll(store, clock), Requests: enroll.NewRequests(store, store, clock), Gate: enroll.NewGate(store, clock), Decisions: store, Restrictions: enroll.NewRestrictions(store, store, clock), Approvals: enroll.NewApprovals(store, enroll.NewRoll(store, clock), clock),
 		Policies: store, Deliveries: store, Queue: store, History: store, Commands: &mdm.Commander{Enrollments: store, Queue: store, Now: clock}, PushCertificates: s.push, Tokens: store,
 		Mobileconfig: mdm.ParseMobileconfig, PublicURL: "https://mdm.example.com/", Kick: func() { s.kicks++ }, Now: clock, Logger: logger(t),
-		Audit: store, Events: store, Webhooks: store, Answers: store, Snapshots: store, Atomic: store,
+		Imports: importer.New(store, clock, logger(t)), Audit: store, Events: store, Webhooks: store, Answers: store, Snapshots: store, Atomic: store,
 	}
 	s.handler, s.declared = s.api.Handler(), s.api.Declared()
+	work, stop := context.WithCancel(context.WithoutCancel(t.Context()))
+	var working sync.WaitGroup
+	working.Go(func() { s.api.Imports.Run(work) })
+	t.Cleanup(func() { stop(); working.Wait() })
 	for _, role := range []admin.Role{admin.RoleViewer, admin.RoleOperator, admin.RoleAdmin} {
 		token, secret := admin.NewToken("the "+string(role), role, s.now, time.Time{})
 		if err := store.CreateToken(t.Context(), token); err != nil {
@@ -143,7 +149,7 @@ func (s *server) send(r *http.Request) *answer {
 	s.handler.ServeHTTP(w, r)
 	a := &answer{t: s.t, what: r.Method + " " + r.URL.Path, status: w.Code, header: w.Header(), raw: w.Body.Bytes()}
 	contentType := w.Header().Get("Content-Type")
-	if !strings.HasSuffix(contentType, "json") {
+	if !strings.HasSuffix(contentType, "json") || strings.HasSuffix(contentType, "ndjson") {
 		return a
 	}
 	if err := json.Unmarshal(a.raw, &a.body); err != nil {
