@@ -21,6 +21,7 @@ import (
 
 	"rollcall/admin/webhook"
 	"rollcall/enroll"
+	"rollcall/enroll/importer"
 	"rollcall/mdm"
 	"rollcall/mdm/apns"
 	"rollcall/policy"
@@ -39,6 +40,7 @@ const (
 type API struct {
 	Roll             *enroll.Roll
 	Requests         *enroll.Requests
+	Imports          *importer.Imports
 	Gate             *enroll.Gate
 	Decisions        enroll.DecisionStore
 	Restrictions     *enroll.Restrictions

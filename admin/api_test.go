@@ -1,19 +1,14 @@
 package admin_test
 
 import (
-	"crypto/sha256"
 	"fmt"
-	"io"
-	"net/http/httptest"
 	"net/url"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"rollcall/admin"
 	"rollcall/enroll"
-	"rollcall/enroll/importer"
 )
 
 // TestDevice follows one device through all its states.
@@ -108,67 +103,6 @@ func TestDeviceList(t *testing.T) {
 		"state=lost": "request_invalid", "stat=enrolled": "request_invalid"} {
 		s.do("GET /devices?"+query, "").want(422).is("code=" + code)
 	}
-}
-
-func csv(t *testing.T, name string) string {
-	t.Helper()
-	b, err := os.ReadFile("../testdata/csv/" + name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
-}
-
-func TestImport(t *testing.T) {
-	s := newServer(t)
-	sample := s.as(admin.RoleViewer, "GET /imports/sample.csv", "").want(200)
-	if string(sample.raw) != string(importer.Sample()) || !strings.Contains(sample.header.Get("Content-Disposition"), "sample.csv") {
-		t.Errorf("the sample is %q, %v", sample.raw, sample.header)
-	}
-	const upload, isCSV = "POST /imports?domain=local&file_name=devices.csv", "Content-Type: text/csv; charset=utf-8"
-	first := s.do(upload, string(sample.raw), isCSV).want(201).is("rows=5", "new=5", "changed=0", "unchanged=0", "users_new=4", "domain=local", "file_name=devices.csv", "created_by=the admin")
-	first.is(fmt.Sprintf("sha256=%x", sha256.Sum256(sample.raw)))
-	s.do(upload, string(sample.raw), isCSV).want(201).is("rows=5", "new=0", "unchanged=5", "users_new=0")
-	s.do("GET /imports?limit=1", "").want(200).is("items.0.new=0")
-	s.do("GET /imports", "").want(200).is("items.1.new=5", fmt.Sprintf("items.1.sha256=%v", first.at("sha256")))
-	s.do("GET /devices/SAMPLE0IPHONE1", "").want(200).is("sources.serial=csv", "user.mobile=+49 151 2345678", "name=Anna's iPhone")
-
-	before := s.do("GET /devices", "").count()
-	s.do(upload, csv(t, "bad-cells.csv"), isCSV).want(422).
-		is("code=rows_invalid", "errors.3.line=2", "errors.3.column=ownership", "errors.3.value=leased", "errors.3.code=ownership_unknown", "errors.3.hint=Use one of personal, corporate, selectuser.").
-		says("12 errors", "nothing was imported")
-	s.do(upload, csv(t, "bad-duplicate-serial.csv"), isCSV).want(422).says("line 2 already and again in line 4", "has one error")
-	s.do(upload, csv(t, "bad-header-missing.csv"), isCSV).want(422).is("errors.0.code=column_missing", "errors.0.column=ownership")
-	s.do(upload, csv(t, "bad-windows-1252.csv"), isCSV).want(422).is("code=file_not_utf8")
-	s.do(upload, "", isCSV).want(422).is("code=file_empty")
-	s.do(upload, strings.Replace(string(sample.raw), "SAMPLE0IPHONE1,ios", "SAMPLE0IPHONE1,android", 1), isCSV).want(422).is("errors.0.code=platform_conflict", "errors.0.line=2")
-	s.do("POST /imports", string(sample.raw), isCSV).want(422).is("code=domain_required").says("?domain=")
-	s.do("POST /imports?domain=%20", string(sample.raw), isCSV).want(422).is("code=domain_required")
-	s.do(upload, string(sample.raw), "Content-Type: application/x-www-form-urlencoded").want(415).says("--data-binary")
-	if after := s.do("GET /devices", "").count(); after != before {
-		t.Errorf("%d devices after imports that failed, %d before", after, before)
-	}
-
-	r := httptest.NewRequest("POST", admin.Prefix+"/imports?domain=local", strings.NewReader("x"))
-	r.Header.Set("Authorization", "Bearer "+s.tokens[admin.RoleAdmin])
-	r.Header.Set("Content-Length", fmt.Sprint(importer.DefaultLimits.Bytes+1))
-	s.send(r).want(413).is("code=body_too_large")
-
-	// A body that does not tell its length is cut off.
-	r = httptest.NewRequest("POST", admin.Prefix+"/imports?domain=local", io.LimitReader(blankLines{}, importer.DefaultLimits.Bytes+1))
-	r.Header.Set("Authorization", "Bearer "+s.tokens[admin.RoleAdmin])
-	s.send(r).want(413).is("code=body_too_large")
-}
-
-// blankLines is an endless file of long blank lines.
-type blankLines struct{}
-
-func (blankLines) Read(p []byte) (int, error) {
-	for i := range p {
-		p[i] = ' '
-	}
-	p[len(p)-1] = '\n'
-	return len(p), nil
 }
 
 const mobileconfig = `<?xml version="1.0" encoding="UTF-8"?>

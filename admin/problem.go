@@ -14,7 +14,6 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"rollcall/enroll"
-	"rollcall/enroll/importer"
 )
 
 // Problem is the body of every error (RFC 9457, application/problem+json).
@@ -84,7 +83,6 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 	var (
 		done  *Problem
 		large *http.MaxBytesError
-		rows  enroll.RowErrors
 		known *enroll.Error
 	)
 	switch {
@@ -92,8 +90,6 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		return done
 	case errors.As(err, &large):
 		return tooLarge(large.Limit)
-	case errors.As(err, &rows):
-		return rowProblem(err, rows)
 	case errors.As(err, &known) && known.Kind != enroll.KindInternal && statuses[known.Kind] != 0:
 		if known.Err != nil {
 			a.Logger.WarnContext(ctx, "request refused", "code", known.Code, "error", err)
@@ -118,26 +114,6 @@ func internal() *Problem {
 
 func tooLarge(limit int64) *Problem {
 	return newProblem(http.StatusRequestEntityTooLarge, "body_too_large", fmt.Sprintf("The body is larger than %d bytes.", limit), "Send less at once.")
-}
-
-func rowProblem(err error, rows enroll.RowErrors) *Problem {
-	total := len(rows)
-	if all := (*importer.Errors)(nil); errors.As(err, &all) {
-		total += all.More
-	}
-	rows = rows[:min(len(rows), importer.DefaultLimits.Errors)] // those that contradict the roll come uncounted
-	detail := fmt.Sprintf("The file has %d errors, so nothing was imported.", total)
-	switch {
-	case total == 1:
-		detail = "The file has one error, so nothing was imported."
-	case total > len(rows):
-		detail += fmt.Sprintf(" The first %d are listed.", len(rows))
-	}
-	p := newProblem(http.StatusUnprocessableEntity, "rows_invalid", detail, "Correct the file and upload it again.")
-	for _, e := range rows {
-		p.Errors = append(p.Errors, ProblemDetail{Line: e.Line, Column: e.Column, Value: e.Value, Code: e.Code, Detail: e.Detail, Hint: e.Hint})
-	}
-	return p
 }
 
 // huma has no other place for these than its package variables. No other

@@ -1,7 +1,6 @@
 package enroll
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -189,9 +188,6 @@ type Import struct {
 	RevertedBy string
 	RevertedAt time.Time
 	Reverted   RevertCounts
-
-	Domain string
-	Rows   []ImportRow
 }
 
 // ImportProblem is why no plan could be made.
@@ -199,6 +195,20 @@ type ImportProblem struct {
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 	Hint   string `json:"hint,omitempty"`
+}
+
+// ImportPreset is a way of reading files that was given a name.
+type ImportPreset struct {
+	Name      string                       `json:"name"`
+	Title     string                       `json:"title,omitempty"`
+	BuiltIn   bool                         `json:"built_in,omitempty"`
+	Charset   string                       `json:"charset,omitempty"`
+	Delimiter string                       `json:"delimiter,omitempty"`
+	Header    string                       `json:"header,omitempty"`
+	Mapping   map[string]string            `json:"mapping,omitempty"`
+	Values    map[string]map[string]string `json:"values,omitempty"`
+	Defaults  map[string]string            `json:"defaults,omitempty"`
+	Owner     string                       `json:"owner,omitempty"`
 }
 
 // ImportColumn is how one column of a file is understood.
@@ -236,6 +246,7 @@ type ImportRow struct {
 	ExpiresAt time.Time
 	Uses      int // enrollments allowed; 0: not said
 
+	SkipOf   int             // line of the row with the same serial that this one is skipped for
 	Clear    map[string]bool // fields that are to be emptied
 	Errors   RowErrors       // what is wrong; the row cannot be applied
 	Warnings RowErrors
@@ -261,7 +272,10 @@ type RowErrors []RowError
 
 // Error implements error.
 func (es RowErrors) Error() string {
-	if len(es) == 1 {
+	switch len(es) {
+	case 0:
+		return "no errors"
+	case 1:
 		return es[0].Error()
 	}
 	return fmt.Sprintf("%v; and %d more errors", es[0], len(es)-1)
@@ -319,72 +333,4 @@ type RevertCounts struct {
 	KeptEnrolled int `json:"kept_enrolled"`
 	KeptChanged  int `json:"kept_changed"`
 	Gone         int `json:"gone"`
-}
-
-// ImportReport is what an import did.
-type ImportReport struct {
-	ID        string
-	FileName  string
-	SHA256    string
-	Domain    string
-	CreatedBy string
-	CreatedAt time.Time
-	Rows      int
-	New       int
-	Changed   int
-	Unchanged int
-	UsersNew  int
-}
-
-// Apply writes a checked file onto the roll, all or nothing. The error is
-// RowErrors where rows contradict the roll.
-func (r *Roll) Apply(ctx context.Context, imp Import) (ImportReport, error) {
-	imp.ID, imp.CreatedAt = NewID(), r.now().UTC()
-	if imp.Domain = strings.TrimSpace(imp.Domain); imp.Domain == "" {
-		return ImportReport{}, Errorf(KindInvalid, "domain_required", "the domain is missing").WithHint("Choose the directory the users belong to; %q is there by default.", DefaultDomain)
-	}
-	return r.ApplyImport(ctx, imp, func(old *Device, row ImportRow, userID string) (Device, *RowError) {
-		return mergeRow(old, row, userID, imp.CreatedAt)
-	})
-}
-
-// mergeRow lays a row of a file over the row of the roll. A blank optional
-// cell leaves the value as it is.
-func mergeRow(old *Device, row ImportRow, userID string, now time.Time) (Device, *RowError) {
-	if old == nil {
-		d := Device{ID: NewID(), Serial: row.Serial, SerialRaw: row.SerialRaw, Platform: row.Platform, Ownership: row.Ownership,
-			Name: row.DeviceName, UserID: userID, State: StatePreEnrolled, CreatedAt: now,
-			Sources: map[string]Source{"serial": SourceCSV, "platform": SourceCSV, "ownership": SourceCSV, "user": SourceCSV}}
-		if d.Name != "" {
-			d.Sources["name"] = SourceCSV
-		}
-		return d, nil
-	}
-	if old.Platform != row.Platform && !old.Platform.Admits(row.Platform) && !row.Platform.Admits(old.Platform) {
-		return Device{}, &RowError{Line: row.Line, Column: "platform", Value: string(row.Platform), Code: "platform_conflict",
-			Detail: fmt.Sprintf("this serial is on the roll for %s", old.Platform), Hint: "Correct the platform here, or change the row on the roll first."}
-	}
-	d := *old
-	d.Sources = sourcesOf(*old)
-	set := func(field string) { d.Sources[field] = SourceCSV }
-	if d.Platform != row.Platform {
-		d.Platform = row.Platform
-		set("platform")
-	}
-	if d.Ownership != row.Ownership {
-		d.Ownership = row.Ownership
-		set("ownership")
-	}
-	if row.DeviceName != "" && d.Name != row.DeviceName {
-		d.Name = row.DeviceName
-		set("name")
-	}
-	if d.UserID != userID {
-		d.UserID = userID
-		set("user")
-	}
-	if d.Sources["serial"] == SourceDevice {
-		set("serial")
-	}
-	return d, nil
 }

@@ -80,40 +80,6 @@ func (m *memory) ChangeDevice(_ context.Context, serial string, user *User, chan
 	return fresh, true, nil
 }
 
-func (m *memory) ApplyImport(_ context.Context, imp Import, merge func(*Device, ImportRow, string) (Device, *RowError)) (ImportReport, error) {
-	report := ImportReport{ID: imp.ID, Domain: imp.Domain, CreatedAt: imp.CreatedAt, Rows: len(imp.Rows)}
-	devices, users := maps.Clone(m.devices), maps.Clone(m.users)
-	var wrong RowErrors
-	for _, row := range imp.Rows {
-		userID, made := m.user(User{Domain: imp.Domain, Name: row.Name, Email: row.Email, Mobile: row.Mobile})
-		if made {
-			report.UsersNew++
-		}
-		var old *Device
-		if d, ok := devices[row.Serial]; ok {
-			old = &d
-		}
-		fresh, bad := merge(old, row, userID)
-		switch {
-		case bad != nil:
-			wrong = append(wrong, *bad)
-		case old == nil:
-			report.New++
-		case fresh.Same(*old):
-			report.Unchanged++
-		default:
-			report.Changed++
-		}
-		devices[row.Serial] = fresh
-	}
-	if len(wrong) > 0 {
-		m.users = users
-		return ImportReport{}, wrong
-	}
-	m.devices = devices
-	return report, m.err
-}
-
 func (m *memory) CreateRequests(_ context.Context, invites []Invite) error {
 	if m.err != nil {
 		return m.err

@@ -2,7 +2,6 @@ package enroll
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -201,108 +200,6 @@ func TestRollBlock(t *testing.T) {
 	wantError(t, err, KindNotFound, "device_unknown")
 	_, err = roll.Unblock(t.Context(), "other")
 	wantError(t, err, KindNotFound, "device_unknown")
-}
-
-func TestRollApply(t *testing.T) {
-	line := ImportRow{Line: 2, Name: "A", Email: "a@example.com", Ownership: OwnershipCorporate, DeviceName: "ipad", Serial: "C02XK1", SerialRaw: "c02xk1", Platform: PlatformIOS}
-	with := func(f func(*ImportRow)) ImportRow { r := line; f(&r); return r }
-	const isNew, changed, unchanged = "new", "changed", "unchanged"
-	for _, c := range []struct {
-		name string
-		old  *Device
-		row  ImportRow
-		want Device
-		as   string
-	}{
-		{"new", nil, line, stored(func(d *Device) { d.Version = 0 }), isNew},
-		{"new without a name", nil, with(func(r *ImportRow) { r.DeviceName = "" }), stored(func(d *Device) {
-			d.Version, d.Name = 0, ""
-			delete(d.Sources, "name")
-		}), isNew},
-		{"as it is", ptr(stored()), line, stored(), unchanged},
-		{"a blank name leaves it", ptr(stored()), with(func(r *ImportRow) { r.DeviceName = "" }), stored(), unchanged},
-		{"another spelling of the serial", ptr(stored()), with(func(r *ImportRow) { r.SerialRaw = "C02-XK1" }), stored(), unchanged},
-		{"another name", ptr(stored(func(d *Device) { d.Sources = sources("name", "api") })), with(func(r *ImportRow) { r.DeviceName = "x" }),
-			stored(func(d *Device) { d.Name = "x" }), changed},
-		{"another ownership", ptr(stored()), with(func(r *ImportRow) { r.Ownership = OwnershipPersonal }), stored(func(d *Device) { d.Ownership = OwnershipPersonal }), changed},
-		{"another user", ptr(stored(func(d *Device) { d.Sources = sources("user", "api") })), with(func(r *ImportRow) { r.Email = "b@example.com" }),
-			stored(func(d *Device) { d.UserID = "local/b@example.com" }), changed},
-		{"what agrees keeps its source", ptr(stored(func(d *Device) {
-			d.Sources = sources("platform", "dep", "ownership", "api", "name", "api", "user", "api")
-		})), line,
-			stored(func(d *Device) {
-				d.Sources = sources("platform", "dep", "ownership", "api", "name", "api", "user", "api")
-			}), unchanged},
-		{"wider platform", ptr(stored()), with(func(r *ImportRow) { r.Platform = PlatformApple }), stored(func(d *Device) { d.Platform = PlatformApple }), changed},
-		{"narrower platform", ptr(stored(func(d *Device) { d.Platform = PlatformApple })), line, stored(), changed},
-		{"a self-reported row becomes an admin's", ptr(stored(func(d *Device) { d.Sources = sources("serial", "device") })), line, stored(), changed},
-		{"a row from DEP stays one", ptr(stored(func(d *Device) { d.Sources = sources("serial", "dep") })), line, stored(func(d *Device) { d.Sources = sources("serial", "dep") }), unchanged},
-		{"a row without sources", ptr(stored(func(d *Device) { d.Sources = nil })), with(func(r *ImportRow) { r.DeviceName = "x" }),
-			stored(func(d *Device) { d.Name, d.Sources = "x", map[string]Source{"name": SourceCSV} }), changed},
-		{"state, block and facts stay", ptr(stored(func(d *Device) {
-			d.State, d.BlockedAt, d.Facts.UDID = StateEnrolled, noon, "u"
-		})), with(func(r *ImportRow) { r.DeviceName = "x" }), stored(func(d *Device) {
-			d.State, d.BlockedAt, d.Facts.UDID, d.Name = StateEnrolled, noon, "u", "x"
-		}), changed},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			m := newMemory()
-			if c.old != nil {
-				m = newMemory(*c.old)
-			}
-			report, err := NewRoll(m, (&clock{noon}).now).Apply(t.Context(), Import{Domain: " local ", Rows: []ImportRow{c.row}})
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := map[string]int{isNew: report.New, changed: report.Changed, unchanged: report.Unchanged}
-			want := map[string]int{isNew: 0, changed: 0, unchanged: 0}
-			want[c.as] = 1
-			if diff := cmp.Diff(want, got); diff != "" || report.Domain != "local" || report.ID == "" || !report.CreatedAt.Equal(noon) {
-				t.Errorf("%+v (-want +got):\n%s", report, diff)
-			}
-			d := m.devices["C02XK1"]
-			if d.ID == "" {
-				t.Error("the row has no ID")
-			}
-			if diff := cmp.Diff(c.want, d, ignoreIDIf(c.as == isNew)); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-func TestRollApplyRefuses(t *testing.T) {
-	for _, domain := range []string{"", " \t"} {
-		_, err := NewRoll(newMemory(), nil).Apply(t.Context(), Import{Domain: domain})
-		wantError(t, err, KindInvalid, "domain_required")
-	}
-	m := newMemory(stored(), stored(func(d *Device) { d.Serial, d.Platform = "A2", PlatformAndroid }))
-	file := Import{Domain: "local", Rows: []ImportRow{
-		{Line: 2, Serial: "N1", Email: "n@example.com", Platform: PlatformIOS, Ownership: OwnershipPersonal},
-		{Line: 3, Serial: "C02XK1", Email: "a@example.com", Platform: PlatformAndroid, Ownership: OwnershipPersonal},
-		{Line: 4, Serial: "A2", Email: "a@example.com", Platform: PlatformApple, Ownership: OwnershipPersonal},
-	}}
-	_, err := NewRoll(m, nil).Apply(t.Context(), file)
-	var wrong RowErrors
-	if !errors.As(err, &wrong) {
-		t.Fatalf("error %v, want what is wrong with each row", err)
-	}
-	want := RowErrors{
-		{Line: 3, Column: "platform", Value: "android", Code: "platform_conflict", Detail: "this serial is on the roll for ios"},
-		{Line: 4, Column: "platform", Value: "apple", Code: "platform_conflict", Detail: "this serial is on the roll for android"},
-	}
-	if diff := cmp.Diff(want, wrong, cmpopts.IgnoreFields(RowError{}, "Hint")); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
-	}
-	if len(m.devices) != 2 || len(m.users) != 0 {
-		t.Errorf("half imported: %v %v", m.devices, m.users)
-	}
-	if got, want := fmt.Sprint(wrong[:1]), `line 3, platform "android": this serial is on the roll for ios`; got != want {
-		t.Errorf("one error reads %q, want %q", got, want)
-	}
-	if got := wrong.Error(); !strings.HasSuffix(got, "on the roll for ios; and 1 more errors") {
-		t.Errorf("two errors read %q", got)
-	}
 }
 
 func TestCheckEmail(t *testing.T) {

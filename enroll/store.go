@@ -54,13 +54,6 @@ type RollStore interface {
 	// requests, if Deletable says so; else KindConflict. An enrollment it had
 	// begun ends. Decisions stay.
 	DeleteDevice(ctx context.Context, serial string) error
-	// ApplyImport writes the rows of a checked file in one transaction, or
-	// nothing. merge is called for each row with the row of the roll that has
-	// its serial (nil: none) and the ID of its user, who is found or made by
-	// domain and e-mail; a RowError from it is collected and undoes all.
-	ApplyImport(ctx context.Context, imp Import, merge func(old *Device, row ImportRow, userID string) (Device, *RowError)) (ImportReport, error)
-	Imports(ctx context.Context, p Page) ([]ImportReport, error) // newest first; After is an ID
-
 	UserStore
 	GroupStore
 }

@@ -4,15 +4,20 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"rollcall/enroll"
+	"rollcall/enroll/importer"
 	"rollcall/mdm"
 	"rollcall/storage"
+	"rollcall/storage/pgtest"
 	"rollcall/storage/storagetest"
 )
 
@@ -22,17 +27,16 @@ const crasher = "ROLLCALL_STORAGE_CRASH"
 const crashRows = 5000
 
 var crashWork = map[string]func(s *storage.Store, ready func()) error{
-	// The merge of a late row says that the import is in its middle.
+	// The progress of a late row says that the import is in its middle.
 	"import": func(s *storage.Store, ready func()) error {
-		imp := enroll.Import{ID: enroll.NewID(), Domain: "local", CreatedAt: time.Now()}
-		for i := range crashRows {
-			imp.Rows = append(imp.Rows, enroll.ImportRow{Line: i + 2, Serial: fmt.Sprintf("S%06d", i), Email: fmt.Sprintf("u%d@example.com", i)})
+		imp, ok, err := s.ClaimImport(context.Background(), "worker", time.Now(), time.Millisecond)
+		if err != nil || !ok {
+			return fmt.Errorf("nothing to apply: %v", err)
 		}
-		_, err := s.ApplyImport(context.Background(), imp, func(_ *enroll.Device, row enroll.ImportRow, user string) (enroll.Device, *enroll.RowError) {
-			if row.Line == crashRows-100 {
+		_, err = s.ApplyImport(context.Background(), enroll.ImportLease{ImportID: imp.ID, Worker: "worker"}, time.Now(), func(done int) {
+			if done > crashRows-1000 {
 				ready()
 			}
-			return enroll.Device{ID: enroll.NewID(), UserID: user, State: enroll.StatePreEnrolled}, nil
 		})
 		return err
 	},
@@ -103,20 +107,13 @@ func crash(t *testing.T, name, dsn string) {
 }
 
 func TestCrash(t *testing.T) {
-	t.Run("import", func(t *testing.T) {
-		dsn := "sqlite:" + filepath.Join(t.TempDir(), "rollcall.db")
-		storagetest.Migrate(t, dsn)
-		crash(t, "import", dsn)
-		s := storagetest.Open(t, dsn)
-		devices, err := s.Devices(t.Context(), enroll.DeviceFilter{}, enroll.Page{})
-		if err != nil || len(devices) != 0 {
-			t.Errorf("%d devices are left of half an import, %v", len(devices), err)
-		}
-		if imports, err := s.Imports(t.Context(), enroll.Page{}); err != nil || len(imports) != 0 {
-			t.Errorf("imports %v, %v", imports, err)
-		}
-		storagetest.Enroll(t, s, "S000001", "f")
-	})
+	dsns := map[string]func(t *testing.T) string{"sqlite": func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "rollcall.db") }}
+	if !pgtest.Skipped() {
+		dsns["postgres"] = func(t *testing.T) string { return pgtest.Database(t, "") }
+	}
+	for engine, dsn := range dsns {
+		t.Run("import/"+engine, func(t *testing.T) { crashImport(t, dsn(t)) })
+	}
 	t.Run("authenticate", func(t *testing.T) {
 		for range 3 {
 			dsn := "sqlite:" + filepath.Join(t.TempDir(), "rollcall.db")
@@ -155,4 +152,55 @@ func TestCrash(t *testing.T) {
 			}
 		}
 	})
+}
+
+// crashImport kills a server that applies an import: nothing of it may be on
+// the roll, and the next server goes on.
+func crashImport(t *testing.T, dsn string) {
+	s, err := storage.Open(t.Context(), storage.Config{DSN: dsn, Sealer: storagetest.Sealer()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var file strings.Builder
+	file.WriteString("name,email,ownership,SerialNumber,platform,group\n")
+	for i := range crashRows {
+		fmt.Fprintf(&file, "U,u%d@example.com,corporate,S%06d,ios,g\n", i, i)
+	}
+	work, stop := context.WithCancel(t.Context())
+	im := importer.New(s, nil, slog.New(slog.DiscardHandler))
+	var running sync.WaitGroup
+	running.Go(func() { im.Run(work) })
+	imp, _, err := im.Upload(t.Context(), importer.Upload{File: strings.NewReader(file.String()), Options: enroll.ImportOptions{Domain: "local", PreEnroll: true}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if imp, err = im.Await(t.Context(), imp.ID, time.Minute); err != nil || imp.State != enroll.ImportPlanned {
+		t.Fatalf("%+v, %v", imp, err)
+	}
+	stop()
+	running.Wait()
+	if _, err := s.ChangeImport(t.Context(), imp.ID, func(i enroll.Import) (enroll.Import, error) { i.State = enroll.ImportApplying; return i, nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	crash(t, "import", dsn)
+	s = storagetest.Open(t, dsn)
+	if devices, err := s.Devices(t.Context(), enroll.DeviceFilter{}, enroll.Page{}); err != nil || len(devices) != 0 {
+		t.Fatalf("%d devices are left of half an import, %v", len(devices), err)
+	}
+	if got, err := s.Import(t.Context(), imp.ID); err != nil || got.State != enroll.ImportApplying {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	work, stop = context.WithCancel(t.Context())
+	im = importer.New(s, nil, slog.New(slog.DiscardHandler))
+	running.Go(func() { im.Run(work) })
+	defer func() { stop(); running.Wait() }()
+	if imp, err = im.Await(t.Context(), imp.ID, time.Minute); err != nil || imp.State != enroll.ImportApplied {
+		t.Fatalf("%+v, %v", imp, err)
+	}
+	if g, err := s.Group(t.Context(), "g"); err != nil || g.Devices != crashRows {
+		t.Fatalf("%+v, %v", g, err)
+	}
 }

@@ -2,169 +2,290 @@ package storage
 
 import (
 	"context"
+	"crypto/sha256"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"time"
 
 	"rollcall/enroll"
 )
 
-// importChunk is how many rows are looked up and written at once.
-const importChunk = 1000
+var _ enroll.ImportStore = (*Store)(nil)
+
+// mutexUploads lets two uploads of one file become one import.
+const mutexUploads mutex = 7303301
 
 type importRow struct {
-	ID        string `json:"id"`
-	FileName  string `json:"file_name"`
-	SHA256    string `json:"sha256"`
-	Domain    string `json:"domain"`
-	CreatedBy string `json:"created_by"`
-	CreatedAt int64  `json:"created_at"`
-	Rows      int    `json:"all_rows"`
-	New       int    `json:"new_rows"`
-	Changed   int    `json:"changed"`
-	Unchanged int    `json:"unchanged"`
-	UsersNew  int    `json:"users_new"`
+	ID          string `json:"id"`
+	State       string `json:"state"`
+	FileName    string `json:"file_name"`
+	Size        int64  `json:"size"`
+	SHA256      string `json:"sha256"`
+	Fingerprint string `json:"fingerprint"`
+	Lines       int    `json:"lines"`
+	Nature      string `json:"nature"`
+	Options     string `json:"options"`
+	Charset     string `json:"charset"`
+	Delimiter   string `json:"delimiter"`
+	Columns     string `json:"file_columns"`
+	Counts      string `json:"counts"`
+	Done        int    `json:"done"`
+	Stale       int    `json:"stale"`
+	Problem     string `json:"problem"`
+	CreatedBy   string `json:"created_by"`
+	CreatedAt   int64  `json:"created_at"`
+	PlannedAt   int64  `json:"planned_at"`
+	AppliedBy   string `json:"applied_by"`
+	AppliedAt   int64  `json:"applied_at"`
+	RevertedBy  string `json:"reverted_by"`
+	RevertedAt  int64  `json:"reverted_at"`
+	Reverted    string `json:"reverted"`
+	Worker      string `json:"worker"`
+	LeaseUntil  int64  `json:"lease_until"`
 }
 
-// ApplyImport implements enroll.RollStore. A row counts as changed also where
-// only its user's name or mobile number is new.
-func (s *Store) ApplyImport(ctx context.Context, imp enroll.Import, merge func(*enroll.Device, enroll.ImportRow, string) (enroll.Device, *enroll.RowError)) (enroll.ImportReport, error) {
-	var report enroll.ImportReport
-	err := s.write(ctx, func(tx *session) error {
-		if err := tx.do(ctx, tx.mutex(mutexImports, false)); err != nil {
-			return err
-		}
-		if err := tx.do(ctx, tx.bulk()); err != nil {
-			return err
-		}
-		report = enroll.ImportReport{ID: imp.ID, FileName: imp.FileName, SHA256: imp.SHA256, Domain: imp.Domain, CreatedBy: imp.CreatedBy,
-			CreatedAt: imp.CreatedAt, Rows: len(imp.Rows)}
-		var wrong enroll.RowErrors
-		for start := 0; start < len(imp.Rows); start += importChunk {
-			if err := ctx.Err(); err != nil {
-				return err
+const importFields = `id text, state text, file_name text, size bigint, sha256 text, fingerprint text, lines bigint, nature text, options text, charset text, delimiter text,
+	file_columns text, counts text, done bigint, stale bigint, problem text, created_by text, created_at bigint, planned_at bigint, applied_by text, applied_at bigint,
+	reverted_by text, reverted_at bigint, reverted text, worker text, lease_until bigint`
+
+var (
+	importNames   = columnNames(importFields)
+	selectImport  = "SELECT " + columns("i.", importNames) + " FROM imports i "
+	insertImports = "INSERT INTO imports (" + columns("", importNames) + ") SELECT " + columns("r.", importNames) + " FROM "
+	updateImports = func() string {
+		set := ""
+		for i, n := range importNames[1:] {
+			if i > 0 {
+				set += ", "
 			}
-			rows := imp.Rows[start:min(start+importChunk, len(imp.Rows))]
-			bad, err := importRows(ctx, tx, imp.Domain, rows, merge, &report)
-			if err != nil {
-				return err
-			}
-			wrong = append(wrong, bad...)
+			set += n + " = r." + n
 		}
-		if len(wrong) > 0 {
-			return wrong
-		}
-		_, err := tx.exec(ctx, `INSERT INTO imports (id, file_name, sha256, domain, created_by, created_at, all_rows, new_rows, changed, unchanged, users_new)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, report.ID, report.FileName, report.SHA256, report.Domain, report.CreatedBy,
-			micros(report.CreatedAt), report.Rows, report.New, report.Changed, report.Unchanged, report.UsersNew)
+		return "UPDATE imports SET " + set + " FROM "
+	}()
+)
+
+// fingerprint names a file together with all options it is imported with.
+func fingerprint(sha256Hex, options string) string {
+	sum := sha256.Sum256([]byte(sha256Hex + " " + options))
+	return hex.EncodeToString(sum[:])
+}
+
+func newImportRow(i enroll.Import) importRow {
+	options := encode(i.Options)
+	return importRow{ID: i.ID, State: string(i.State), FileName: clean(i.FileName), Size: i.Size, SHA256: i.SHA256, Fingerprint: fingerprint(i.SHA256, options), Lines: i.Lines,
+		Nature: i.Nature, Options: options, Charset: i.Charset, Delimiter: i.Delimiter, Columns: encode(i.Columns), Counts: encode(i.Counts), Done: i.Done, Stale: i.Stale,
+		Problem: encode(i.Problem), CreatedBy: clean(i.CreatedBy), CreatedAt: micros(i.CreatedAt), PlannedAt: micros(i.PlannedAt), AppliedBy: clean(i.AppliedBy), AppliedAt: micros(i.AppliedAt),
+		RevertedBy: clean(i.RevertedBy), RevertedAt: micros(i.RevertedAt), Reverted: encode(i.Reverted)}
+}
+
+func (r importRow) imported() (i enroll.Import, err error) {
+	i = enroll.Import{ID: r.ID, State: enroll.ImportState(r.State), FileName: r.FileName, Size: r.Size, SHA256: r.SHA256, Lines: r.Lines, Nature: r.Nature, Charset: r.Charset,
+		Delimiter: r.Delimiter, Done: r.Done, Stale: r.Stale, CreatedBy: r.CreatedBy, CreatedAt: instant(r.CreatedAt), PlannedAt: instant(r.PlannedAt), AppliedBy: r.AppliedBy,
+		AppliedAt: instant(r.AppliedAt), RevertedBy: r.RevertedBy, RevertedAt: instant(r.RevertedAt)}
+	var errs [5]error
+	i.Options, errs[0] = decode[enroll.ImportOptions](r.Options)
+	i.Columns, errs[1] = decode[[]enroll.ImportColumn](r.Columns)
+	i.Counts, errs[2] = decode[enroll.ImportCounts](r.Counts)
+	i.Problem, errs[3] = decode[*enroll.ImportProblem](r.Problem)
+	i.Reverted, errs[4] = decode[enroll.RevertCounts](r.Reverted)
+	return i, errors.Join(errs[:]...)
+}
+
+func noImport(id string) error {
+	return enroll.Errorf(enroll.KindNotFound, "import_unknown", "no import has the ID %q", id)
+}
+
+// findImport reads an import; locked where tail is tx.lock(). One whose file
+// is on its way is none yet.
+func findImport(ctx context.Context, tx *session, id, tail string) (importRow, error) {
+	var r importRow
+	err := tx.get(ctx, &r, selectImport+"WHERE i.id = ?"+tail, id)
+	if errors.Is(err, sql.ErrNoRows) || err == nil && r.State == string(enroll.ImportUploading) {
+		return r, noImport(id)
+	}
+	return r, err
+}
+
+// saveImport writes a row that is locked.
+func saveImport(ctx context.Context, tx *session, r importRow) error {
+	_, err := tx.exec(ctx, updateImports+tx.records(importFields)+" WHERE imports.id = r.id", encode([]importRow{r}))
+	return err
+}
+
+// CreateImport implements enroll.ImportStore.
+func (s *Store) CreateImport(ctx context.Context, imp enroll.Import) error {
+	imp.State = enroll.ImportUploading
+	return s.write(ctx, func(tx *session) error {
+		_, err := tx.exec(ctx, insertImports+tx.records(importFields), encode([]importRow{newImportRow(imp)}))
 		return err
 	})
-	if err != nil {
-		return enroll.ImportReport{}, err
-	}
-	return report, nil
 }
 
-// importRows applies a chunk and adds to the report.
-func importRows(ctx context.Context, tx *session, domain string, rows []enroll.ImportRow, merge func(*enroll.Device, enroll.ImportRow, string) (enroll.Device, *enroll.RowError), report *enroll.ImportReport) (enroll.RowErrors, error) {
-	users := make([]enroll.User, len(rows))
-	serials := make([]string, len(rows))
-	for i, row := range rows {
-		users[i] = enroll.User{Domain: domain, Name: row.Name, Email: row.Email, Mobile: row.Mobile}
-		serials[i] = clean(row.Serial)
-	}
-	owners, err := findOrMakeUsers(ctx, tx, users)
-	if err != nil {
-		return nil, err
-	}
-	report.UsersNew += owners.created
-	var known []deviceRow
-	if err := tx.all(ctx, &known, selectDevice+"WHERE "+tx.in("d.serial")+" ORDER BY d.id"+tx.lock(), tx.list(serials)); err != nil {
-		return nil, err
-	}
-	type change struct {
-		old, fresh deviceRow // old is zero for a new device
-	}
-	changes := make(map[string]*change, len(rows)) // by serial: a file may name one twice
-	for _, r := range known {
-		changes[r.Serial] = &change{old: r, fresh: r}
-	}
-	at := micros(now())
-	var wrong enroll.RowErrors
-	for i, row := range rows {
-		c := changes[serials[i]]
-		var old *enroll.Device
-		if c != nil {
-			d, err := c.fresh.device()
-			if err != nil {
-				return nil, err
-			}
-			old = &d
-		}
-		owner := owners.of(domain, row.Email)
-		d, bad := merge(old, row, owner)
-		if bad != nil {
-			wrong = append(wrong, *bad)
-			continue
-		}
-		fresh := newDeviceRow(d)
-		switch {
-		case c == nil:
-			fresh.Serial, fresh.Version, fresh.UpdatedAt = serials[i], 1, at
-			changes[serials[i]] = &change{fresh: fresh}
-			report.New++
-		default:
-			was := c.fresh
-			fresh.ID, fresh.Serial, fresh.CreatedAt, fresh.LastSeenAt, fresh.Version, fresh.UpdatedAt = was.ID, was.Serial, was.CreatedAt, was.LastSeenAt, was.Version, was.UpdatedAt
-			if fresh == was && !owners.changed[owner] {
-				report.Unchanged++
-				continue
-			}
-			report.Changed++
-			if fresh != was {
-				fresh.UpdatedAt = at
-				if c.old.ID != "" {
-					fresh.Version = c.old.Version + 1
-				}
-				c.fresh = fresh
-			}
-		}
-	}
-	if len(wrong) > 0 {
-		return wrong, nil
-	}
-	var made, changed []deviceRow
-	var due []string
-	for _, serial := range serials {
-		c := changes[serial]
-		switch {
-		case c.old.ID == "" && c.fresh.ID != "":
-			made = append(made, c.fresh)
-		case c.fresh != c.old:
-			changed = append(changed, c.fresh)
-			if c.fresh.State == string(enroll.StateEnrolled) {
-				due = append(due, c.fresh.ID)
-			}
-		}
-		c.old = c.fresh // a second row of this serial has nothing left to write
-	}
-	if err := createDevices(ctx, tx, made...); err != nil {
-		return nil, err
-	}
-	if err := saveDevices(ctx, tx, changed...); err != nil {
-		return nil, err
-	}
-	return nil, markDevicesDue(ctx, tx, due)
+// AddImportChunk implements enroll.ImportStore.
+func (s *Store) AddImportChunk(ctx context.Context, id string, seq int, data []byte) error {
+	return s.write(ctx, func(tx *session) error {
+		_, err := tx.exec(ctx, `INSERT INTO import_chunks (import_id, seq, data) VALUES (?, ?, ?)`, id, seq, data)
+		return err
+	})
 }
 
-// Imports implements enroll.RollStore.
-func (s *Store) Imports(ctx context.Context, p enroll.Page) ([]enroll.ImportReport, error) {
+// ImportChunk implements enroll.ImportStore.
+func (s *Store) ImportChunk(ctx context.Context, id string, seq int) ([]byte, error) {
+	var data []byte
+	if err := s.one(ctx, &data, `SELECT data FROM import_chunks WHERE import_id = ? AND seq = ?`, id, seq); !errors.Is(err, sql.ErrNoRows) {
+		return data, err
+	}
+	return nil, nil
+}
+
+// FinishUpload implements enroll.ImportStore.
+func (s *Store) FinishUpload(ctx context.Context, imp enroll.Import, again bool) (found enroll.Import, existed bool, err error) {
+	err = s.write(ctx, func(tx *session) error {
+		existed = false
+		if err := tx.do(ctx, tx.mutex(mutexUploads, false)); err != nil {
+			return err
+		}
+		row := newImportRow(imp)
+		row.State = string(enroll.ImportUploaded)
+		var known importRow
+		err := sql.ErrNoRows
+		if !again {
+			err = tx.get(ctx, &known, selectImport+`WHERE i.fingerprint = ? AND i.state NOT IN ('uploading', 'reverted', 'cancelled') ORDER BY i.id DESC LIMIT 1`, row.Fingerprint)
+		}
+		switch {
+		case err == nil:
+			existed, row = true, known
+			_, err = tx.exec(ctx, `DELETE FROM imports WHERE id = ?`, imp.ID) // with its file
+		case errors.Is(err, sql.ErrNoRows):
+			err = saveImport(ctx, tx, row)
+		}
+		if err == nil {
+			found, err = row.imported()
+		}
+		return err
+	})
+	return found, existed, err
+}
+
+// DropUploads implements enroll.ImportStore.
+func (s *Store) DropUploads(ctx context.Context, before time.Time) (int, error) {
+	var n int64
+	err := s.write(ctx, func(tx *session) (err error) {
+		n, err = tx.exec(ctx, `DELETE FROM imports WHERE state = 'uploading' AND created_at < ?`, micros(before))
+		return err
+	})
+	return int(n), err
+}
+
+// Import implements enroll.ImportStore.
+func (s *Store) Import(ctx context.Context, id string) (enroll.Import, error) {
+	r, err := findImport(ctx, s.pool(), id, "")
+	if err != nil {
+		return enroll.Import{}, unavailable(err)
+	}
+	return r.imported()
+}
+
+// Imports implements enroll.ImportStore.
+func (s *Store) Imports(ctx context.Context, p enroll.Page) ([]enroll.Import, error) {
 	var rows []importRow
-	if err := s.all(ctx, &rows, `SELECT id, file_name, sha256, domain, created_by, created_at, all_rows, new_rows, changed, unchanged, users_new
-		FROM imports WHERE id < ? ORDER BY id DESC LIMIT ?`, lastKey(p), pageLimit(p)); err != nil {
+	if err := s.all(ctx, &rows, selectImport+`WHERE i.id < ? AND i.state <> 'uploading' ORDER BY i.id DESC LIMIT ?`, lastKey(p), pageLimit(p)); err != nil {
 		return nil, err
 	}
-	reports := make([]enroll.ImportReport, len(rows))
-	for i, r := range rows {
-		reports[i] = enroll.ImportReport{ID: r.ID, FileName: r.FileName, SHA256: r.SHA256, Domain: r.Domain, CreatedBy: r.CreatedBy,
-			CreatedAt: instant(r.CreatedAt), Rows: r.Rows, New: r.New, Changed: r.Changed, Unchanged: r.Unchanged, UsersNew: r.UsersNew}
+	imports := make([]enroll.Import, len(rows))
+	for n, r := range rows {
+		var err error
+		if imports[n], err = r.imported(); err != nil {
+			return nil, err
+		}
 	}
-	return reports, nil
+	return imports, nil
+}
+
+// ChangeImport implements enroll.ImportStore.
+func (s *Store) ChangeImport(ctx context.Context, id string, change func(enroll.Import) (enroll.Import, error)) (enroll.Import, error) {
+	var changed enroll.Import
+	err := s.write(ctx, func(tx *session) error {
+		was, err := findImport(ctx, tx, id, tx.lock())
+		if err != nil {
+			return err
+		}
+		old, err := was.imported()
+		if err != nil {
+			return err
+		}
+		if changed, err = change(old); err != nil {
+			return err
+		}
+		row := newImportRow(changed)
+		if row.State == was.State {
+			row.Worker, row.LeaseUntil = was.Worker, was.LeaseUntil
+		}
+		if err := saveImport(ctx, tx, row); err != nil || changed.State != enroll.ImportCancelled {
+			return err
+		}
+		return dropPlan(ctx, tx, id, "import_chunks")
+	})
+	if err != nil {
+		return enroll.Import{}, err
+	}
+	return changed, nil
+}
+
+// dropPlan removes the plan of an import, and what else belongs to it.
+func dropPlan(ctx context.Context, tx *session, id string, more ...string) error {
+	for _, table := range append([]string{"import_rows", "import_users", "import_links"}, more...) {
+		if _, err := tx.exec(ctx, `DELETE FROM `+table+` WHERE import_id = ?`, id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ClaimImport implements enroll.ImportStore.
+func (s *Store) ClaimImport(ctx context.Context, worker string, now time.Time, lease time.Duration) (imp enroll.Import, ok bool, err error) {
+	err = s.write(ctx, func(tx *session) error {
+		ok = false
+		var r importRow
+		err := tx.get(ctx, &r, selectImport+`WHERE i.state IN ('uploaded', 'planning', 'applying', 'reverting') AND i.lease_until <= ? ORDER BY i.id LIMIT 1`+tx.skipLocked(), micros(now))
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if r.State == string(enroll.ImportUploaded) {
+			r.State = string(enroll.ImportPlanning)
+		}
+		r.Worker, r.LeaseUntil, r.Done = worker, micros(now.Add(lease)), 0
+		if err := saveImport(ctx, tx, r); err != nil {
+			return err
+		}
+		ok = true
+		imp, err = r.imported()
+		return err
+	})
+	return imp, ok && err == nil, err
+}
+
+// holdImport makes sure that a worker has an import, whose row stays locked.
+func holdImport(ctx context.Context, tx *session, l enroll.ImportLease, state enroll.ImportState) (importRow, error) {
+	r, err := findImport(ctx, tx, l.ImportID, tx.lock())
+	if enroll.KindOf(err) == enroll.KindNotFound || err == nil && (r.Worker != l.Worker || r.State != string(state)) {
+		return r, enroll.ErrLeaseLost
+	}
+	return r, err
+}
+
+// HoldImport implements enroll.ImportStore.
+func (s *Store) HoldImport(ctx context.Context, l enroll.ImportLease, done int, until time.Time) error {
+	return s.write(ctx, func(tx *session) error {
+		n, err := tx.exec(ctx, `UPDATE imports SET done = ?, lease_until = ? WHERE id = ? AND worker = ? AND state IN ('planning', 'applying', 'reverting')`,
+			done, micros(until), l.ImportID, l.Worker)
+		if err == nil && n == 0 {
+			return enroll.ErrLeaseLost
+		}
+		return err
+	})
 }

@@ -94,11 +94,11 @@ func (d *demo) putOnRoll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var report struct{ Rows int }
-	if err := d.API(ctx, http.MethodPost, "/imports?domain=local&file_name=sample.csv", stage.Raw{ContentType: "text/csv", Data: file}, &report); err != nil {
+	var report struct{ Counts struct{ Rows int } }
+	if err := d.API(ctx, http.MethodPost, "/imports?domain=local&apply=true&file_name=sample.csv", stage.Raw{ContentType: "text/csv", Data: file}, &report); err != nil {
 		return err
 	}
-	d.say("The sample CSV puts %d devices on the roll before anyone unboxes them.", report.Rows)
+	d.say("The sample CSV puts %d devices on the roll before anyone unboxes them.", report.Counts.Rows)
 	return nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"rollcall/admin/webhook"
 	"rollcall/certs"
 	"rollcall/enroll"
+	"rollcall/enroll/importer"
 	"rollcall/mdm"
 	"rollcall/mdm/apns"
 	"rollcall/policy"
@@ -45,6 +46,7 @@ type App struct {
 	sender       *mail.Sender
 	hooks        *webhook.Sender
 	requests     *enroll.Requests
+	imports      *importer.Imports
 	restrictions *enroll.Restrictions
 	metrics      *metrics
 	dailyDone    time.Time // day of the last daily upkeep; upkeep only
@@ -148,6 +150,7 @@ func (a *App) wire() error {
 	gate := countedGate{enroll.NewGate(a.store, a.now), a.metrics}
 	gate.Log = a.log
 	roll := enroll.NewRoll(a.store, a.now)
+	a.imports = importer.New(a.store, a.now, a.log)
 	a.requests = enroll.NewRequests(a.store, a.store, a.now)
 	if a.sender, err = a.newSender(); err != nil {
 		return err
@@ -233,6 +236,7 @@ func (a *App) Start() {
 	a.spawn("delivery", a.deliverer.Run)
 	a.spawn("rule groups", a.evaluator.Run)
 	a.spawn("last seen", a.seen.Run)
+	a.spawn("imports", a.imports.Run)
 	a.spawn("upkeep", a.upkeep)
 }
 

@@ -79,7 +79,7 @@ func (s *site) store(ctx context.Context) (*storage.Store, error) {
 
 // onRoll puts serials on the roll by a CSV file.
 func (s *site) onRoll(ctx context.Context, serials []string) error {
-	return s.API(ctx, http.MethodPost, "/imports?domain=local&file_name=bench.csv", stage.Raw{ContentType: "text/csv", Data: rollFile(serials)}, nil)
+	return s.API(ctx, http.MethodPost, "/imports?domain=local&apply=true&file_name=bench.csv", stage.Raw{ContentType: "text/csv", Data: rollFile(serials)}, nil)
 }
 
 // rollFile is a CSV file with a user for every ten devices.

@@ -66,7 +66,7 @@ func TestNothingLeaks(t *testing.T) {
 		const serial = "SAMPLE0IPHONE1"
 		file, err := os.ReadFile("../../../testdata/csv/sample.csv")
 		p.must(err)
-		p.admin(http.MethodPost, "/imports?domain=local&file_name=sample.csv", Raw{"text/csv", file}, nil)
+		p.admin(http.MethodPost, "/imports?domain=local&apply=true&file_name=sample.csv", Raw{"text/csv", file}, nil)
 		p.group("Everybody", serial)
 		p.policy("Basics", passcode(6), wifi("office"))
 		p.bind("Basics", object{"group": "Everybody"})

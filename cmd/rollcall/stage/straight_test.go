@@ -18,7 +18,7 @@ func TestStraightWay(t *testing.T) {
 		file, err := os.ReadFile("../../../testdata/csv/sample.csv")
 		p.must(err)
 		var report struct{ Rows, New int }
-		p.admin(http.MethodPost, "/imports?domain=local&file_name=sample.csv", Raw{"text/csv", file}, &report)
+		p.admin(http.MethodPost, "/imports?domain=local&apply=true&file_name=sample.csv", Raw{"text/csv", file}, &report)
 		p.check("5 rows are new", report.Rows == 5 && report.New == 5, report)
 
 		p.group("Everybody", serial)
