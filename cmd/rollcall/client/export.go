@@ -20,7 +20,7 @@ type ExportCommands struct {
 
 // exported is what exports share.
 type exported struct {
-	File string `help:"File to write to, only when the export is whole; default: standard output." type:"path"`
+	File string `help:"File to write to, only when the export is whole; default: standard output."`
 }
 
 // exportTypes are the forms of an export by that of the output; as JSON it is

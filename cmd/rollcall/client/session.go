@@ -26,8 +26,8 @@ const defaultServer = "https://localhost:8443"
 type Session struct {
 	Server    string        `help:"URL of the server; default: https://localhost:8443." placeholder:"URL" group:"Connection" env:"ROLLCALL_SERVER"`
 	Token     string        `help:"API token. Others on this machine can read it on the command line: better use the environment, --token-file or rollcall login." placeholder:"TOKEN" group:"Connection" env:"ROLLCALL_TOKEN"`
-	TokenFile string        `help:"File that holds the API token." placeholder:"FILE" type:"path" group:"Connection" env:"ROLLCALL_TOKEN_FILE"`
-	CAFile    string        `help:"Certificates in PEM that the server is trusted by; default: the system's." name:"ca-file" placeholder:"FILE" type:"path" group:"Connection" env:"ROLLCALL_CA_FILE"`
+	TokenFile string        `help:"File that holds the API token." placeholder:"FILE" group:"Connection" env:"ROLLCALL_TOKEN_FILE"`
+	CAFile    string        `help:"Certificates in PEM that the server is trusted by; default: the system's." name:"ca-file" placeholder:"FILE" group:"Connection" env:"ROLLCALL_CA_FILE"`
 	Insecure  bool          `help:"Do not check the server's certificate. For trials on this machine." group:"Connection" env:"ROLLCALL_INSECURE"`
 	Timeout   time.Duration `help:"Give up when nothing has moved for so long." default:"1m" group:"Connection"`
 	Output    string        `help:"table, json (the objects of the API as they are) or csv." short:"o" enum:"table,json,csv" default:"table" group:"Connection"`

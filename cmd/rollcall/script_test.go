@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"encoding/pem"
+	"errors"
+	"os"
+	"path/filepath"
+	"regexp"
+	"sync"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"rollcall/cmd/rollcall/app"
+	"rollcall/cmd/rollcall/stage"
+	"rollcall/sim/applepki"
+	"rollcall/sim/fleet"
+	"rollcall/sim/iphone"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"rollcall": main})
+}
+
+// simulated is what all servers of the scripts share: keys take long to make.
+var simulated = sync.OnceValues(func() (s struct {
+	apple *applepki.PKI
+	keys  *fleet.KeyPool
+}, err error) {
+	if s.apple, err = applepki.New(); err == nil {
+		s.keys, err = fleet.NewKeyPool(4, 2048)
+	}
+	return s, err
+})
+
+type stageKey struct{}
+
+// TestScripts drives the program as people do, each script against a server of
+// its own on SQLite. Beside testscript's own commands there are:
+//
+//	phone SERIAL LINK       a simulated phone opens an enrollment link; ! where it is to be refused
+//	capture NAME PATTERN    an environment variable from what the last command wrote
+//	scrub FILE              what the last command wrote, without times and IDs
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir:                 "testdata/script",
+		RequireExplicitExec: true,
+		RequireUniqueNames:  true,
+		UpdateScripts:       os.Getenv("ROLLCALL_UPDATE_SCRIPTS") != "",
+		Setup:               startServer,
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"phone": phone, "capture": capture, "scrub": scrub},
+	})
+}
+
+func startServer(env *testscript.Env) error {
+	sim, err := simulated()
+	if err != nil {
+		return err
+	}
+	s, err := stage.Start(context.Background(), stage.Options{Apple: sim.apple, Keys: sim.keys.Next, Change: func(o *app.Options) { o.AllowPrivateWebhooks = true }})
+	if err != nil {
+		return err
+	}
+	env.Defer(s.Stop)
+	env.Values[stageKey{}] = s
+	ca := filepath.Join(env.WorkDir, "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.App.Authority().Certificate().Raw}), 0o600); err != nil {
+		return err
+	}
+	home := filepath.Join(env.WorkDir, "home")
+	env.Setenv("HOME", home)
+	env.Setenv("XDG_CONFIG_HOME", filepath.Join(home, ".config"))
+	env.Setenv("ROLLCALL_SERVER", s.URL())
+	env.Setenv("ROLLCALL_TOKEN", s.Token)
+	env.Setenv("ROLLCALL_CA_FILE", ca)
+	env.Setenv("TZ", "UTC")
+	return os.Mkdir(home, 0o700)
+}
+
+func phone(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: phone SERIAL LINK")
+	}
+	s := ts.Value(stageKey{}).(*stage.Stage)
+	p, err := s.Phone(args[0])
+	ts.Check(err)
+	err = p.OpenLink(context.Background(), args[1], iphone.Choice{})
+	var refused *iphone.RefusedError
+	switch {
+	case neg && errors.As(err, &refused):
+	case neg:
+		ts.Fatalf("%s was not refused: %v", args[0], err)
+	default:
+		ts.Check(err)
+	}
+}
+
+func capture(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 || neg {
+		ts.Fatalf("usage: capture NAME PATTERN")
+	}
+	m := regexp.MustCompile(`(?m)` + args[1]).FindStringSubmatch(ts.ReadFile("stdout"))
+	if m == nil {
+		ts.Fatalf("nothing matches %s", args[1])
+	}
+	ts.Setenv(args[0], m[len(m)-1])
+}
+
+var scrubbed = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d`), "2006-01-02 15:04:05"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "2006-01-02T15:04:05Z"},
+	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`), "00000000-0000-7000-0000-000000000000"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:00000"},
+	{regexp.MustCompile(`/enroll/r/[A-Za-z0-9_-]+`), "/enroll/r/SECRET"},
+	{regexp.MustCompile(`localhost:\d+`), "localhost:8443"},
+}
+
+func scrub(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 || neg {
+		ts.Fatalf("usage: scrub FILE")
+	}
+	text := ts.ReadFile("stdout")
+	for _, s := range scrubbed {
+		text = s.pattern.ReplaceAllString(text, s.with)
+	}
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
