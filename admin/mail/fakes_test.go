@@ -73,6 +73,7 @@ type desk struct {
 
 	mu       sync.Mutex
 	now      time.Time
+	pace     time.Duration // how long each message takes by the clock
 	observed map[string]int
 }
 
@@ -98,6 +99,7 @@ func newDesk(t *testing.T, o Options, letters ...enroll.Letter) *desk {
 		d.mu.Lock()
 		defer d.mu.Unlock()
 		d.observed[string(via)+" "+string(outcome)+" "+cause]++
+		d.now = d.now.Add(d.pace)
 	}
 	o.Logger = slog.New(slog.NewTextHandler(&locked{w: d.log}, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	var err error
@@ -138,6 +140,14 @@ func (d *desk) later(by time.Duration) {
 	d.mu.Lock()
 	d.now = d.now.Add(by)
 	d.mu.Unlock()
+	d.Kick()
+}
+
+// put adds letters to the outbox.
+func (d *desk) put(letters ...enroll.Letter) {
+	d.outbox.mu.Lock()
+	d.outbox.waiting = append(d.outbox.waiting, letters...)
+	d.outbox.mu.Unlock()
 	d.Kick()
 }
 

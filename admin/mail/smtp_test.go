@@ -118,6 +118,41 @@ func TestHangingRecipient(t *testing.T) {
 	if d.observed["email retry timeout"] != 1 {
 		t.Errorf("observed %v", d.observed)
 	}
+	// A server that hangs twice is left alone, and the others do not learn with
+	// whom.
+	p.Treat("hang2@example.com", peer.Rule{Hang: true})
+	before := p.Connections()
+	d.put(letter("hang2"))
+	d.want(enroll.MessageRetry)
+	d.later(lastRetry)
+	d.put(letter("bert"))
+	results := d.want(enroll.MessageRetry, enroll.MessageRetry, enroll.MessageRetry)
+	if words := results[2].Error; words != "the connection to the mail server broke" || p.Connections() != before+3 {
+		t.Errorf("the words are %q after %d connections", words, p.Connections()-before)
+	}
+}
+
+// TestServerThatCloses: 421 is the end of a connection, not of the batch.
+func TestServerThatCloses(t *testing.T) {
+	p, s := server(t, peer.Options{})
+	p.Treat("one@example.com", peer.Rule{Code: 421, Text: "Too many messages, closing"})
+	d := newDesk(t, Options{SMTP: s}, letter("one"), letter("two"))
+	d.want(enroll.MessageRetry, enroll.MessageSent)
+	if p.Connections() != 2 {
+		t.Errorf("%d connections", p.Connections())
+	}
+}
+
+// TestLeaseRunsOut: what cannot be sent within the lease goes back, since
+// another worker may claim it.
+func TestLeaseRunsOut(t *testing.T) {
+	_, s := server(t, peer.Options{})
+	d := newDesk(t, Options{SMTP: s, Lease: 10 * time.Minute})
+	d.mu.Lock()
+	d.pace = 6 * time.Minute
+	d.mu.Unlock()
+	d.put(letter("one"), letter("two"), letter("three"))
+	d.want(enroll.MessageSent, enroll.MessageReleased, enroll.MessageReleased)
 }
 
 func TestServerDownAndUp(t *testing.T) {
@@ -147,7 +182,7 @@ func TestGivenUpAfterADay(t *testing.T) {
 	for attempts := 1; ; attempts++ {
 		r := d.result()
 		if r.Outcome == enroll.MessageBounced {
-			if d.Sender.options.Now().Sub(start) < giveUp-lastRetry || attempts < 20 || !strings.Contains(r.Error, "not delivered within 24 hours") || !strings.Contains(r.Error, "refused") {
+			if after := r.At.Sub(start); after < giveUp-lastRetry || after > giveUp || attempts < 20 || !strings.Contains(r.Error, "not delivered within 24 hours") || !strings.Contains(r.Error, "refused") {
 				t.Errorf("given up after %d attempts: %+v", attempts, r)
 			}
 			return
@@ -248,9 +283,8 @@ func TestStoreFails(t *testing.T) {
 	d := newDesk(t, Options{SMTP: s})
 	d.outbox.mu.Lock()
 	d.outbox.failures, d.outbox.broken = 2, errors.New("the database is away")
-	d.outbox.waiting = append(d.outbox.waiting, letter("anna"))
 	d.outbox.mu.Unlock()
-	d.Kick()
+	d.put(letter("anna"))
 	d.want(enroll.MessageSent)
 }
 

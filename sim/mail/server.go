@@ -250,15 +250,22 @@ func (s *Server) keep(m Message) {
 type session struct {
 	s    *Server
 	halt chan struct{}
-	from string
-	to   []string
+
+	begun bool
+	from  string
+	to    []string
 }
 
-func (c *session) Reset()        { c.from, c.to = "", nil }
+func (c *session) Reset()        { c.begun, c.from, c.to = false, "", nil }
 func (c *session) Logout() error { return nil }
 
+// Mail begins a message; one that was begun has to be reset first (RFC 5321,
+// section 4.1.4).
 func (c *session) Mail(from string, _ *smtp.MailOptions) error {
-	c.from = from
+	if c.begun {
+		return &smtp.SMTPError{Code: 503, EnhancedCode: smtp.EnhancedCode{5, 5, 1}, Message: "Nested MAIL command"}
+	}
+	c.begun, c.from = true, from
 	return nil
 }
 

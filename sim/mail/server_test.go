@@ -160,6 +160,15 @@ func TestRules(t *testing.T) {
 			t.Errorf("a broken message: %v", err)
 		}
 	}
+	if err := c.Mail("desk@example.com"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Mail("desk@example.com"); code(err) != 503 {
+		t.Errorf("a second MAIL: %v", err)
+	}
+	if err := c.Reset(); err != nil {
+		t.Fatal(err)
+	}
 	s.Treat("nobody@example.com", Rule{})
 	if err := send(c, "nobody@example.com", whole); err != nil {
 		t.Errorf("the rule has ended: %v", err)
