@@ -23,7 +23,9 @@ var deviceColumns = []column[DeviceView]{
 	{"tags", func(d DeviceView) string { return strings.Join(d.Tags, "|") }},
 	{"asset_tag", func(d DeviceView) string { return d.AssetTag }},
 	{"notes", func(d DeviceView) string { return d.Notes }},
+	{"not_before", func(d DeviceView) string { return stamp(d.NotBefore) }},
 	{"expires_at", func(d DeviceView) string { return stamp(d.ExpiresAt) }},
+	{"uses", func(d DeviceView) string { return number(d.MaxUses) }},
 	{"imei", func(d DeviceView) string { return factsShown(d).IMEI }},
 	{"udid", func(d DeviceView) string { return factsShown(d).UDID }},
 	{"model", func(d DeviceView) string { return factsShown(d).Model }},
@@ -32,8 +34,7 @@ var deviceColumns = []column[DeviceView]{
 	{"os_version", func(d DeviceView) string { return factsShown(d).OSVersion }},
 	{"blocked_at", func(d DeviceView) string { return stamp(blockOf(d).At) }},
 	{"block_reason", func(d DeviceView) string { return blockOf(d).Reason }},
-	{"not_before", func(d DeviceView) string { return stamp(d.NotBefore) }},
-	{"uses", func(d DeviceView) string { return strconv.Itoa(d.Uses) }},
+	{"used", func(d DeviceView) string { return strconv.Itoa(d.Uses) }},
 	{"accepted_at", func(d DeviceView) string { return stamp(d.AcceptedAt) }},
 	{"enrolled_at", func(d DeviceView) string { return stamp(d.EnrolledAt) }},
 	{"last_seen_at", func(d DeviceView) string { return stamp(d.LastSeenAt) }},
@@ -95,6 +96,14 @@ var requestColumns = []column[RequestView]{
 	{"accepted_at", func(q RequestView) string { return stamp(q.AcceptedAt) }},
 	{"reminded_at", func(q RequestView) string { return stamp(q.RemindedAt) }},
 	{"closed_at", func(q RequestView) string { return stamp(q.ClosedAt) }},
+}
+
+// number is a limit in a cell; empty for none.
+func number(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return strconv.Itoa(n)
 }
 
 // stamp is a time in a cell; empty for none.

@@ -15,6 +15,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humamux"
 
 	"rollcall/enroll"
+	"rollcall/enroll/importer"
 )
 
 // Snapshots lets a whole export be of one state of the database.
@@ -186,7 +187,7 @@ func (e *csvExporter[T]) begin(w io.Writer) error {
 func (e *csvExporter[T]) rows(items []T) error {
 	for _, item := range items {
 		for i, c := range e.columns {
-			e.cells[i] = inert(c.value(item))
+			e.cells[i] = importer.Neutral(c.value(item))
 		}
 		if err := e.w.Write(e.cells); err != nil {
 			return err
@@ -194,14 +195,4 @@ func (e *csvExporter[T]) rows(items []T) error {
 	}
 	e.w.Flush()
 	return e.w.Error()
-}
-
-// inert keeps a spreadsheet from running a cell: what begins like a formula, or
-// like one that was made inert, gets one more apostrophe.
-func inert(cell string) string {
-	rest := strings.TrimLeft(cell, "'")
-	if rest != "" && strings.ContainsRune("=+-@\t\r", rune(rest[0])) {
-		return "'" + cell
-	}
-	return cell
 }

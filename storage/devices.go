@@ -339,6 +339,9 @@ func removeDevice(ctx context.Context, tx *session, row deviceRow) error {
 	if err := endEnrollments(ctx, tx, open, row.ID, now()); err != nil {
 		return err
 	}
+	if err := tellDeleted(ctx, tx, row.ID); err != nil {
+		return err
+	}
 	for _, query := range []string{
 		`DELETE FROM bindings WHERE device_id = ? AND device_id <> ''`,
 		`DELETE FROM deliveries WHERE device_id = ?`,
@@ -351,7 +354,7 @@ func removeDevice(ctx context.Context, tx *session, row deviceRow) error {
 			return err
 		}
 	}
-	return tellDeleted(ctx, tx, row)
+	return nil
 }
 
 // serialsToIDs finds the IDs of devices, locked and in order; KindNotFound for

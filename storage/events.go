@@ -212,10 +212,27 @@ func serialOfItem(ctx context.Context, tx *session, enrollmentID, commandID stri
 	return serial, err
 }
 
-// tellDeleted tells that a device is off the roll.
-func tellDeleted(ctx context.Context, tx *session, row deviceRow) error {
-	tx.record(ctx, "device", row.Serial, auditedDevice(row), nil)
-	return tell(ctx, tx, enroll.NewEvent(enroll.EventDeviceDeleted, now(), enroll.EventRefs{Serial: row.Serial}))
+// tellDeleted tells that devices are about to be taken off the roll.
+func tellDeleted(ctx context.Context, tx *session, ids ...string) error {
+	var rows []deviceRow
+	if err := tx.all(ctx, &rows, selectDevice+"WHERE "+tx.in("d.id")+" ORDER BY d.id", tx.list(ids)); err != nil {
+		return err
+	}
+	events := make([]enroll.Event, len(rows))
+	for i, r := range rows {
+		events[i] = enroll.NewEvent(enroll.EventDeviceDeleted, now(), enroll.EventRefs{Serial: r.Serial})
+		if enroll.ImportOf(ctx) == "" {
+			tx.record(ctx, "device", r.Serial, auditedDevice(r), nil)
+		}
+	}
+	return tell(ctx, tx, events...)
+}
+
+// auditedImport makes the work on an import part of a call in the name of who
+// asked for it: a worker does it after the call has been answered.
+func auditedImport(ctx context.Context, id, operation string) context.Context {
+	ctx = enroll.WithImport(ctx, id)
+	return enroll.WithCall(ctx, enroll.Call{TokenName: enroll.ActorOf(ctx), Operation: operation, Path: "/api/v1/imports/" + id})
 }
 
 // auditedPolicy is what the audit log keeps of a policy: the names of what is in

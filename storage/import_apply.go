@@ -17,7 +17,7 @@ var errStale = errors.New("storage: the plan is out of date")
 // ApplyImport implements enroll.ImportStore. It locks in the order in which
 // everybody does: what is wide, devices by ID, users, groups.
 func (s *Store) ApplyImport(ctx context.Context, l enroll.ImportLease, now time.Time, progress func(done int)) (stale int, err error) {
-	ctx = enroll.WithImport(ctx, l.ImportID)
+	ctx = auditedImport(ctx, l.ImportID, "apply-import")
 	err = s.write(ctx, func(tx *session) error {
 		stale = 0
 		r, err := beginImport(ctx, tx, l, enroll.ImportApplying)
@@ -91,6 +91,7 @@ func finishImport(ctx context.Context, tx *session, l enroll.ImportLease, imp en
 	if _, err := holdImport(ctx, tx, l, working[imp.State]); err != nil {
 		return err
 	}
+	tx.record(ctx, "import", imp.ID, nil, map[string]any{"state": imp.State, "file_name": imp.FileName, "sha256": imp.SHA256, "counts": imp.Counts, "reverted": imp.Reverted})
 	return saveImport(ctx, tx, newImportRow(imp))
 }
 

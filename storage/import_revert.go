@@ -53,7 +53,7 @@ func countReverts(rows []revertCount) enroll.RevertCounts {
 // RevertImport implements enroll.ImportStore. Groups and domains that the
 // import made stay.
 func (s *Store) RevertImport(ctx context.Context, l enroll.ImportLease, now time.Time, progress func(done int)) error {
-	ctx = enroll.WithImport(ctx, l.ImportID)
+	ctx = auditedImport(ctx, l.ImportID, "revert-import")
 	return s.write(ctx, func(tx *session) error {
 		r, err := beginImport(ctx, tx, l, enroll.ImportReverting)
 		if err != nil {
@@ -239,6 +239,9 @@ func (s *Store) ImportRecipients(ctx context.Context, id string, p enroll.Page) 
 func deleteDevices(ctx context.Context, tx *session, ids []string) error {
 	if len(ids) == 0 {
 		return nil
+	}
+	if err := tellDeleted(ctx, tx, ids...); err != nil {
+		return err
 	}
 	for _, query := range []string{
 		`DELETE FROM bindings WHERE device_id <> '' AND ` + tx.in("device_id"),

@@ -313,7 +313,7 @@ func plain(cell string) (value string, formula bool) {
 	return cell, formulaSign(cell)
 }
 
-func formulaSign(cell string) bool { return cell != "" && strings.IndexByte("=+-@", cell[0]) >= 0 }
+func formulaSign(cell string) bool { return cell != "" && strings.IndexByte("=+-@\t\r", cell[0]) >= 0 }
 
 // Neutral is a cell as it is safe in a spreadsheet: one that would run as a
 // formula starts with an apostrophe, which reading takes away again.
