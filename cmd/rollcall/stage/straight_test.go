@@ -17,9 +17,12 @@ func TestStraightWay(t *testing.T) {
 		const serial, stranger = "SAMPLE0IPHONE1", "STRANGER0001"
 		file, err := os.ReadFile("../../../testdata/csv/sample.csv")
 		p.must(err)
-		var report struct{ Rows, New int }
+		var report struct {
+			State  string
+			Counts enroll.ImportCounts
+		}
 		p.admin(http.MethodPost, "/imports?domain=local&apply=true&file_name=sample.csv", Raw{"text/csv", file}, &report)
-		p.check("5 rows are new", report.Rows == 5 && report.New == 5, report)
+		p.check("5 rows are new", report.State == "applied" && report.Counts.Rows == 5 && report.Counts.New == 5, report)
 
 		p.group("Everybody", serial)
 		p.policy("Basics", passcode(6), wifi("office"), restrictions("limits"))
