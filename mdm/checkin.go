@@ -217,12 +217,14 @@ func (s *Server) admit(r *http.Request, m checkin, cert *x509.Certificate) (*enr
 		// The gate admitted this attempt when the device proved its serial; it
 		// only has to hold still.
 		d, err := s.Gate.Explain(ctx, attempt)
+		if err == nil && !d.Allowed() {
+			d, err = s.Gate.Decide(ctx, attempt) // records the refusal with its reasons
+		}
 		if err != nil {
 			return nil, err
 		}
 		if !d.Allowed() {
-			d, err := s.Gate.Refuse(ctx, attempt, d.Code, "refused between the proof of the serial and Authenticate")
-			return &d, err
+			return &d, nil
 		}
 		start.DeviceID, start.DecisionID = b.DeviceID, b.AttemptID
 	default:

@@ -50,6 +50,11 @@ func (s *Store) Decide(ctx context.Context, a enroll.Attempt, decide func(enroll
 				return err
 			}
 		}
+		if d.Allowed() && known.Approval != nil && known.Approval.State == enroll.ApprovalPending {
+			if err := forgetApproval(ctx, tx, a.Serial); err != nil {
+				return err
+			}
+		}
 		return insertDecision(ctx, tx, d)
 	})
 	if err != nil {

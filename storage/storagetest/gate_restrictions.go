@@ -366,6 +366,14 @@ func testApprovals(t *testing.T, open func(t *testing.T) *storage.Store) {
 			lists(w, enroll.ApprovalPending)
 			w.decides(signed("BBB"), enroll.AllowListed)
 		},
+		"no longer asked once admitted": func(w *world) {
+			w.settings(w.holding)
+			w.decides(signed("AAA"), enroll.HoldPendingApproval)
+			w.settings(func(s *enroll.Settings) { s.PreEnrolledDevicesOnly = enroll.ModeOff })
+			w.decides(signed("AAA"), enroll.AllowOpen)
+			w.state("AAA", enroll.StateEnrolling)
+			lists(w, enroll.ApprovalPending)
+		},
 		"an enrolled stranger comes back": func(w *world) {
 			d := w.decides(signed("AAA"), enroll.AllowOpen)
 			e := w.authenticate(enroll.Device{ID: d.DeviceID, Serial: "AAA"}, fingerprint(1))

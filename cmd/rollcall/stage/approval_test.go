@@ -2,6 +2,7 @@ package stage
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -83,7 +84,10 @@ func TestSystemVersionIsAskedAtTheEnd(t *testing.T) {
 		ph := p.phone("OLDPHONE0002")
 		refused := ph.turnedAway(ph.OpenLink(p.ctx, p.url+"/enroll", iphone.Choice{}))
 		p.check("Apple's code for a device that is not wanted", refused.Code == "com.apple.unrecognized.device" && refused.Message == enroll.DenyOSVersion.Reason().Person, refused)
-		p.decided("OLDPHONE0002", enroll.DenyOSVersion)
+		d := p.decided("OLDPHONE0002", enroll.DenyOSVersion)
+		var told struct{ Trace []enroll.Step }
+		p.admin(http.MethodGet, "/decisions/"+d.ID, nil, &told)
+		p.check("the trace names the rule", slices.ContainsFunc(told.Trace, func(s enroll.Step) bool { return s.Check == "rule new systems" && s.Result == "fail" }), told)
 		p.check("no enrollment began", p.rows("enrollments", "") == 0)
 	})
 }
