@@ -41,7 +41,7 @@ type stageKey struct{}
 //
 //	phone SERIAL LINK       a simulated phone opens an enrollment link; ! where it is to be refused
 //	capture NAME PATTERN    an environment variable from what the last command wrote
-//	scrub FILE              what the last command wrote, without times and IDs
+//	scrub FILE [stderr]     what the last command wrote, without times and IDs
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -120,10 +120,10 @@ var scrubbed = []struct {
 }
 
 func scrub(ts *testscript.TestScript, neg bool, args []string) {
-	if len(args) != 1 || neg {
-		ts.Fatalf("usage: scrub FILE")
+	if len(args) == 0 || len(args) > 2 || neg {
+		ts.Fatalf("usage: scrub FILE [stderr]")
 	}
-	text := ts.ReadFile("stdout")
+	text := ts.ReadFile(append(args, "stdout")[1])
 	for _, s := range scrubbed {
 		text = s.pattern.ReplaceAllString(text, s.with)
 	}

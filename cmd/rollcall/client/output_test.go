@@ -86,3 +86,25 @@ func TestPaint(t *testing.T) {
 		t.Errorf("with NO_COLOR: %q", got)
 	}
 }
+
+func TestBar(t *testing.T) {
+	var b strings.Builder
+	shown := &bar{w: &b}
+	shown.show("planning", 0, 0)
+	shown.show("planning", 50_000, 100_000)
+	shown.show("applying", 100_000, 100_000)
+	shown.end()
+	lines := strings.Split(b.String(), "\r")
+	want := []string{"", "planning  [..............................] 0 of 0 rows", "planning  [###############...............] 50000 of 100000 rows",
+		"applying  [##############################] 100000 of 100000 rows", strings.Repeat(" ", 65), ""}
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	want[4] = ""
+	if d := cmp.Diff(want, lines); d != "" {
+		t.Error(d)
+	}
+	silent := &bar{}
+	silent.show("planning", 1, 2)
+	silent.end()
+}
