@@ -85,7 +85,7 @@ func TestMailArrives(t *testing.T) {
 func TestOneRefusalHarmsNobodyElse(t *testing.T) {
 	p, s := server(t, peer.Options{})
 	p.Treat("gone@example.com", peer.Rule{Code: 550, Text: "No such user here"})
-	p.Treat("full@example.com", peer.Rule{Code: 450, Text: "Mailbox busy"})
+	p.Treat("full@example.com", peer.Rule{Code: 450, Text: "Mailbox full@example.com busy"})
 	p.Treat("picky@example.com", peer.Rule{Code: 554, Text: "Looks like spam", AtData: true})
 	p.Treat("greylist@example.com", peer.Rule{Code: 451, Text: "Later", AtData: true})
 	noAddress := letter("bad")
@@ -94,7 +94,7 @@ func TestOneRefusalHarmsNobodyElse(t *testing.T) {
 	nobody.Problem = "has left"
 	d := newDesk(t, Options{SMTP: s}, letter("gone"), letter("full"), letter("picky"), letter("greylist"), noAddress, nobody, letter("anna"))
 	results := d.want(enroll.MessageBounced, enroll.MessageRetry, enroll.MessageBounced, enroll.MessageRetry, enroll.MessageBounced, enroll.MessageBounced, enroll.MessageSent)
-	for i, want := range []string{"550 5.1.1 No such user here", "450 4.1.1 Mailbox busy", "554 5.1.1 Looks like spam", "451 4.1.1 Later", "the user's e-mail address is not one", "has left", ""} {
+	for i, want := range []string{"550 5.1.1 No such user here", "450 4.1.1 Mailbox full@example.com busy", "554 5.1.1 Looks like spam", "451 4.1.1 Later", "the user's e-mail address is not one", "has left", ""} {
 		if results[i].Error != want {
 			t.Errorf("result %d says %q, want %q", i, results[i].Error, want)
 		}
