@@ -118,7 +118,7 @@ func TestDatabaseOutage(t *testing.T) {
 	unavailable("the gate fails closed: phase 2", status, body)
 	_, err := p.scep(otaProfile)
 	p.check("SCEP issues nothing", err != nil)
-	for _, path := range []string{"/enroll/ota?request=" + r.secret(), "/enroll/ota", "/enroll/profile", "/enroll/r/" + r.secret(), "/enroll/r/" + r.secret() + "/next"} {
+	for _, path := range []string{"/enroll/ota?request=" + r.secret(), "/enroll/profile", "/enroll/r/" + r.secret(), "/enroll/r/" + r.secret() + "/next"} {
 		res, body := p.send(http.MethodGet, path, "", nil)
 		unavailable(path, res.StatusCode, body)
 	}
