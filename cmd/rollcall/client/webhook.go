@@ -28,7 +28,7 @@ func (c *webhookList) Run(ctx context.Context, s *Session) error {
 
 type webhookCreate struct {
 	URL  string   `arg:"" help:"https URL at a public address."`
-	Type []string `help:"Type of events, such as device.enrolled or decision.*; repeat for several. Default: everything."`
+	Type []string `help:"Type of events, such as device.enrolled or request.*; repeat for several. Default: everything."`
 }
 
 // Run implements the command.
