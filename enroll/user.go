@@ -30,24 +30,6 @@ type User struct {
 	UpdatedAt time.Time
 }
 
-// MergeUser is a user who is there already after given was named again, by an
-// import or a call. UsersReplace takes what is given and not blank, UsersSkip
-// leaves the user as it is. ID, domain and e-mail address stay.
-func MergeUser(mode string, old, given User) User {
-	if mode == UsersSkip {
-		return old
-	}
-	for _, f := range []struct {
-		old   *string
-		given string
-	}{{&old.Name, given.Name}, {&old.Mobile, given.Mobile}, {&old.Language, given.Language}} {
-		if f.given != "" {
-			*f.old = f.given
-		}
-	}
-	return old
-}
-
 // UserFilter narrows a list of users; zero fields do not filter.
 type UserFilter struct {
 	Domain string

@@ -62,12 +62,6 @@ func (f foundUsers) of(domain, email string) string { return f.rows[userKey(doma
 // findOrMakeUsers looks users up by domain and e-mail, makes those who are
 // missing and gives the others what is newly given and not blank.
 func findOrMakeUsers(ctx context.Context, tx *session, users []enroll.User) (foundUsers, error) {
-	return placeUsers(ctx, tx, users, enroll.UsersReplace)
-}
-
-// placeUsers looks users up by domain and e-mail, makes those who are missing
-// and treats the others as mode says; see enroll.MergeUser.
-func placeUsers(ctx context.Context, tx *session, users []enroll.User, mode string) (foundUsers, error) {
 	found := foundUsers{rows: map[[2]string]userRow{}, changed: map[string]bool{}}
 	var emails []string
 	for _, u := range users {
@@ -103,11 +97,7 @@ func placeUsers(ctx context.Context, tx *session, users []enroll.User, mode stri
 			made[key] = true
 			order = append(order, key)
 		}
-		if made[key] {
-			r.take(enroll.UsersReplace, u) // a new user is all that the rows say
-		} else {
-			r.take(mode, u)
-		}
+		r.take(u)
 		if known && r == was {
 			continue
 		}
@@ -144,10 +134,16 @@ func placeUsers(ctx context.Context, tx *session, users []enroll.User, mode stri
 	return found, nil
 }
 
-// take merges what is newly given.
-func (r *userRow) take(mode string, given enroll.User) {
-	u := enroll.MergeUser(mode, r.user(), given)
-	r.Name, r.Mobile, r.Language = clean(u.Name), clean(u.Mobile), clean(u.Language)
+// take merges what is newly given and not blank.
+func (r *userRow) take(given enroll.User) {
+	for _, f := range []struct {
+		old   *string
+		given string
+	}{{&r.Name, given.Name}, {&r.Mobile, given.Mobile}, {&r.Language, given.Language}} {
+		if f.given != "" {
+			*f.old = clean(f.given)
+		}
+	}
 }
 
 // saveUsers writes locked users, and their new names where devices are searched
