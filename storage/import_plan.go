@@ -84,6 +84,9 @@ func (s *Store) PlanRows(ctx context.Context, l enroll.ImportLease, o enroll.Imp
 		if err != nil {
 			return err
 		}
+		if err := tx.do(ctx, tx.bulk()); err != nil {
+			return err
+		}
 		b, err := readBatch(ctx, tx, l.ImportID, o, rows)
 		if err != nil {
 			return err
