@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	"rollcall/admin"
@@ -23,14 +24,14 @@ type outboxRow struct {
 }
 
 const (
-	outboxFields = `id text, seq bigint, type text, at bigint, refs text`
+	outboxFields = `id text, type text, at bigint, refs text`
 	outboxChunk  = 1000
 )
 
 var (
 	outboxNames  = columnNames(outboxFields)
-	selectOutbox = "SELECT " + columns("", outboxNames) + " FROM events "
-	insertOutbox = "INSERT INTO events (" + columns("", outboxNames) + ") SELECT " + columns("r.", outboxNames) + " FROM "
+	selectOutbox = "SELECT seq, " + columns("", outboxNames) + " FROM events "
+	insertOutbox = "INSERT INTO events (seq, " + columns("", outboxNames) + ") SELECT 0, " + columns("r.", outboxNames) + " FROM "
 )
 
 func (r outboxRow) event() (enroll.Event, error) {
@@ -104,7 +105,7 @@ func deviceEvent(old, fresh deviceRow) (enroll.Event, bool) {
 	enrolled, unenrolled := string(enroll.StateEnrolled), string(enroll.StateUnenrolled)
 	switch {
 	case old.ID == "":
-		if sources, err := decode[map[string]enroll.Source](fresh.Sources); err == nil && sources["serial"] == enroll.SourceCSV {
+		if strings.Contains(fresh.Sources, `"serial":"`+string(enroll.SourceCSV)+`"`) {
 			return event(enroll.EventDeviceImported)
 		}
 		return event(enroll.EventDeviceCreated)
