@@ -89,6 +89,7 @@ var restrictionCases = []restrictionCase{
 	{"product", told(func(f *Facts) { f.Product = "iPhone10,6" }), Known{Device: row(), Rules: rules(deny(Conditions{Models: []string{"ipad*", "iphone10,?"}}))}, always(DenyModel), "fail", "rule r"},
 	{"model", told(func(f *Facts) { f.Model = "iPhone 8 Plus" }), Known{Device: row(), Rules: rules(deny(Conditions{Models: []string{"*8*"}}))}, always(DenyModel), "fail", "rule r"},
 	{"a part of a model is not the model", told(func(f *Facts) { f.Product = "iPhone10,62" }), Known{Device: row(), Rules: rules(deny(Conditions{Models: []string{"iPhone10,?"}}))}, always(AllowListed), "skip", "rule r"},
+	{"a star stands for nothing, too", told(func(f *Facts) { f.Product = "iPhone10,6" }), Known{Device: row(), Rules: rules(deny(Conditions{Models: []string{"i*Phone10*,6"}}))}, always(DenyModel), "fail", "rule r"},
 	{"no model told", nil, Known{Device: row(), Rules: rules(deny(Conditions{Models: []string{"*"}}))}, always(AllowListed), "skip", "rule r"},
 	{"manufacturer of an iPhone", nil, Known{Device: row(), Rules: rules(deny(Conditions{Manufacturers: []string{"apple"}}))}, always(DenyModel), "fail", "rule r"},
 	{"manufacturer of an Android device", func(a *Attempt) {

@@ -211,8 +211,8 @@ func testRestrictions(t *testing.T, open func(t *testing.T) *storage.Store) {
 			token(e) // and back
 			uses(1)
 			w.ok(w.CheckOut(w.ctx, e.ID, at(second+5)))
-			e = authenticate()
-			token(e)
+			authenticate() // a new enrollment, interrupted
+			token(authenticate())
 			uses(2)
 			token(authenticate()) // the last use does not keep it from coming back
 			uses(2)
@@ -469,6 +469,14 @@ func testRepairs(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.kind(err, enroll.KindNotFound)
 			w.enroll("C39XK1ABCDX1", fingerprint(1))
 			_, err = gate(w).RepairSerial(w.ctx, d.ID, "C39XK1ABCDX1", "ann")
+			w.kind(err, enroll.KindConflict)
+			w.settings(func(s *enroll.Settings) { s.PreEnrolledDevicesOnly = enroll.ModeOff })
+			open := w.decides(signed("F17ZQ0WXYV99"), enroll.AllowOpen)
+			w.token(w.authenticate(enroll.Device{ID: open.DeviceID, Serial: "F17ZQ0WXYV99"}, fingerprint(2)), fingerprint(2))
+			w.settings(w.enforce)
+			w.device("F17ZQ0WXYV98")
+			enrolled := w.decides(signed("F17ZQ0WXYV99"), enroll.DenyNotPreEnrolled)
+			_, err = gate(w).RepairSerial(w.ctx, enrolled.ID, "F17ZQ0WXYV98", "ann")
 			w.kind(err, enroll.KindConflict)
 			w.device("C39XK1ABCD02")
 			w.device("C39XK1ABCD01") // meanwhile an admin has put it on the roll
