@@ -10,9 +10,11 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"rollcall/cmd/rollcall/app"
+	"rollcall/cmd/rollcall/client"
 	"rollcall/cmd/rollcall/stage"
 	"rollcall/sim/applepki"
 	"rollcall/sim/fleet"
@@ -128,4 +130,25 @@ func scrub(ts *testscript.TestScript, neg bool, args []string) {
 		text = s.pattern.ReplaceAllString(text, s.with)
 	}
 	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
+}
+
+// TestCommandsDocumented wants every command that speaks to a server in
+// docs/cli.md.
+func TestCommandsDocumented(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join(root, "docs", "cli.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parser, err := kong.New(&client.Commands{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, group := range parser.Model.Children {
+		for _, command := range group.Children {
+			line := regexp.MustCompile("(?m)^\\| `" + group.Name + " (.*`)?" + command.Name + "[ `]")
+			if !line.Match(page) {
+				t.Errorf("docs/cli.md does not have rollcall %s %s", group.Name, command.Name)
+			}
+		}
+	}
 }

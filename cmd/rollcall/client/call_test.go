@@ -6,6 +6,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -203,5 +205,34 @@ func TestSavedTokenStays(t *testing.T) {
 	b := &Session{Server: "https://b.example.com", Token: "of b"}
 	if err := b.connect(); err != nil || b.secret != "of b" || b.Insecure {
 		t.Errorf("the login of another server is used: %v, %+v", err, b)
+	}
+}
+
+// TestCutShort takes a part of an export for what it is, whichever version of
+// HTTP it came by, and leaves no file.
+func TestCutShort(t *testing.T) {
+	for _, h2 := range []bool{false, true} {
+		s := connected(t, nil)
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if (r.ProtoMajor == 2) != h2 {
+				t.Errorf("the export came by %s", r.Proto)
+			}
+			if r.Header.Get("Accept") != "text/csv" || r.URL.Query().Get("tag") != "x" {
+				t.Errorf("the client asked for %s as %s", r.URL, r.Header.Get("Accept"))
+			}
+			io.WriteString(w, "serial\n")
+			http.NewResponseController(w).Flush()
+			panic(http.ErrAbortHandler)
+		}))
+		server.EnableHTTP2 = h2
+		server.StartTLS()
+		defer server.Close()
+		s.Server, s.Insecure = server.URL, true
+		dir := t.TempDir()
+		c := exportDevices{deviceFilter{Tag: "x"}, exported{File: filepath.Join(dir, "devices.csv")}}
+		refusal(t, c.Run(t.Context(), s), exitFailed, "what is there is not whole")
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("there is %v, %v", left, err)
+		}
 	}
 }

@@ -54,10 +54,10 @@ func (e exported) write(ctx context.Context, s *Session, path string, query url.
 func (s *Session) copyTo(to io.Writer, body io.Reader) error {
 	w := bufio.NewWriterSize(to, 64<<10)
 	if _, err := io.Copy(w, onlyReader{body}); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return failed("Try again; the server's log says more.", "the export was cut short, so what is there is not whole")
+		if errors.Is(err, errStalled) || errors.Is(err, context.Canceled) {
+			return s.unreached(err)
 		}
-		return s.unreached(err)
+		return failed("Try again; the server's log says more.", "what is there is not whole: %v", err)
 	}
 	return w.Flush()
 }
