@@ -9,6 +9,8 @@ import (
 
 	"rollcall/admin/webhook"
 	"rollcall/enroll"
+	"rollcall/mdm"
+	"rollcall/policy"
 	"rollcall/storage"
 )
 
@@ -68,6 +70,40 @@ func testEvents(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if told, again := w.events(last); told != nil || again != last {
 				w.Errorf("after the end: %v, %d", told, again)
 			}
+		},
+		"policies that arrive, and one that is refused": func(w *world) {
+			e := w.enroll("AAA", fingerprint(1))
+			deliver := func(id, item string) {
+				w.Helper()
+				w.ok(w.Commit(w.ctx, w.claim(1)[0], e.ID, []policy.Command{{ID: id, RequestType: "InstallProfile", Body: []byte("b"), ItemKey: item, Hash: id}}, nil, nil, at(4)))
+			}
+			report := func(id string, state policy.CommandState) {
+				w.Helper()
+				_, err := w.HandOut(w.ctx, e.ID, at(5), time.Minute)
+				w.ok(err)
+				_, err = w.Report(w.ctx, mdm.Report{EnrollmentID: e.ID, CommandID: id, State: state, At: at(6)}, time.Minute)
+				w.ok(err)
+			}
+			told := func(want ...string) {
+				w.Helper()
+				w.publish(10)
+				if got, _ := w.events(0, "policy.*"); !slices.Equal(got, want) {
+					w.Errorf("told %v, want %v", got, want)
+				}
+			}
+			other := w.queue(e.ID, 1)[0] // which has nothing to do with policies
+			report(other, policy.CommandAcknowledged)
+			told()
+			w.policy("P", "x")
+			w.bind("P", policy.Target{Serial: "AAA"})
+			deliver("c1", "a")
+			report("c1", policy.CommandAcknowledged)
+			report("c1", policy.CommandAcknowledged) // again
+			told("policy.completed AAA")
+			w.policy("P", "y")
+			deliver("c2", "b")
+			report("c2", policy.CommandFailed)
+			told("policy.completed AAA", "policy.failed AAA")
 		},
 		"an event goes with its transaction": func(w *world) {
 			_, _, err := w.ChangeDevice(w.ctx, "AAA", nil, func(*enroll.Device, string) (enroll.Device, error) {
