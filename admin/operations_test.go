@@ -165,6 +165,7 @@ var requestsFor = map[string]struct{ contentType, body string }{
 	"put-policy":                  {"application/json", `{"device_name":"x"}`},
 	"put-profile":                 {"application/x-apple-aspen-config", `<plist/>`},
 	"bind-policy":                 {"application/json", `{"group":"g"}`},
+	"resend-request":              {"application/json", `{"via":"link"}`},
 	"create-requests":             {"application/json", `{"serials":["SERIAL1"]}`},
 	"put-gate-rule":               {"application/json", `{"action":"allow","conditions":{}}`},
 	"order-gate-rules":            {"application/json", `{"names":["a/b"]}`},
