@@ -14,7 +14,7 @@ const DefaultDomain = "local"
 type Domain struct {
 	Name      string
 	CreatedAt time.Time
-	Users     int // filled on reading
+	Users     int // filled by UserStore.Domains
 }
 
 // User owns devices and receives enrollment requests. Domain and Email

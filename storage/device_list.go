@@ -15,10 +15,10 @@ import (
 const (
 	// scanBudget is how many rows one page looks at where no index holds what
 	// it asks for.
-	scanBudget = 2000
+	scanBudget = 500
 	// fewRows is up to how many devices one filter leaves for them to be sorted
 	// in another order than that of serials.
-	fewRows = 2000
+	fewRows = 1000
 )
 
 // condition is a part of a WHERE.

@@ -312,16 +312,16 @@ type domainRow struct {
 	Users     int    `json:"users"`
 }
 
-const selectDomain = `SELECT m.name, m.created_at, (SELECT count(*) FROM users u WHERE u.domain = m.name) AS users FROM domains m `
+const selectDomain = `SELECT m.name, m.created_at, (SELECT count(*) FROM users u WHERE u.domain = m.name) AS users FROM domains m ORDER BY m.name`
 
 func (r domainRow) domain() enroll.Domain {
 	return enroll.Domain{Name: r.Name, CreatedAt: instant(r.CreatedAt), Users: r.Users}
 }
 
-// domainOf reads a domain; locked where tail is tx.lock().
+// domainOf reads a domain without the number of its users; locked where tail is tx.lock().
 func domainOf(ctx context.Context, tx *session, name, tail string) (domainRow, error) {
 	var r domainRow
-	err := tx.get(ctx, &r, selectDomain+"WHERE m.name = ?"+tail, name)
+	err := tx.get(ctx, &r, `SELECT name, created_at FROM domains WHERE name = ?`+tail, name)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, enroll.NoDomain(name)
 	}
@@ -341,7 +341,7 @@ func (s *Store) Domain(ctx context.Context, name string) (enroll.Domain, error) 
 // Domains implements enroll.UserStore.
 func (s *Store) Domains(ctx context.Context) ([]enroll.Domain, error) {
 	var rows []domainRow
-	if err := s.all(ctx, &rows, selectDomain+"ORDER BY m.name"); err != nil {
+	if err := s.all(ctx, &rows, selectDomain); err != nil {
 		return nil, err
 	}
 	domains := make([]enroll.Domain, len(rows))
@@ -365,17 +365,20 @@ func (s *Store) CreateDomain(ctx context.Context, d enroll.Domain) error {
 // DeleteDomain implements enroll.UserStore.
 func (s *Store) DeleteDomain(ctx context.Context, name string) error {
 	return s.write(ctx, func(tx *session) error {
-		d, err := domainOf(ctx, tx, name, tx.lock())
-		if err != nil {
+		if _, err := domainOf(ctx, tx, name, tx.lock()); err != nil {
 			return err
 		}
 		if name == enroll.DefaultDomain {
 			return enroll.Errorf(enroll.KindConflict, "domain_default", "the domain %q is always there", name)
 		}
-		if d.Users > 0 {
-			return enroll.Errorf(enroll.KindConflict, "domain_not_empty", "the domain %q has %d users", name, d.Users).WithHint("Delete its users first.")
+		var used bool
+		if err := tx.get(ctx, &used, `SELECT EXISTS (SELECT 1 FROM users WHERE domain = ?)`, name); err != nil {
+			return err
 		}
-		_, err = tx.exec(ctx, `DELETE FROM domains WHERE name = ?`, name)
+		if used {
+			return enroll.Errorf(enroll.KindConflict, "domain_not_empty", "the domain %q has users", name).WithHint("Delete its users first.")
+		}
+		_, err := tx.exec(ctx, `DELETE FROM domains WHERE name = ?`, name)
 		return err
 	})
 }
