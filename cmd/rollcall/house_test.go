@@ -34,6 +34,7 @@ var only = []struct {
 	{"modernc.org/sqlite", []string{"storage/..."}, "SQL stays in storage"},
 	{"database/sql", []string{"storage/...", "cmd/rollcall/bench"}, "SQL stays in storage"},
 	{"net/http", []string{"certs/scep", "mdm/...", "admin/...", "dep/...", "android/...", "cmd/...", "sim/..."}, "enroll and policy know no HTTP"},
+	{"github.com/wneessen/go-mail", []string{"admin/mail"}, "messages to people leave by one door"},
 	{"rollcall/storage", []string{"cmd/...", "storage/..."}, "rooms name the interfaces they need; cmd wires"},
 	{"rollcall/sim", []string{"cmd/...", "sim/..."}, "the simulators are peers, not parts"},
 }
