@@ -80,9 +80,13 @@ func beginImport(ctx context.Context, tx *session, l enroll.ImportLease, state e
 	if err := tx.do(ctx, tx.mutex(mutexPolicies, !binds)); err != nil {
 		return r, err
 	}
+	lock := tx.lock()
+	if lock != "" {
+		lock += " OF d"
+	}
 	var locked int
 	return r, tx.get(ctx, &locked, `SELECT count(*) FROM (SELECT d.id FROM import_rows p JOIN devices d ON d.id = p.device_id
-		WHERE p.import_id = ? AND p.device_id <> '' ORDER BY d.id`+tx.lock()+`) AS locked`, l.ImportID)
+		WHERE p.import_id = ? AND p.device_id <> '' ORDER BY d.id`+lock+`) AS locked`, l.ImportID)
 }
 
 // finishImport writes the end of an import, unless its lease was lost.

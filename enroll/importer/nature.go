@@ -122,7 +122,7 @@ const (
 )
 
 // charset says how the file is to be read: by its byte-order mark, else as
-// UTF-8 where all of it is, else as UTF-16 where it looks so, else as the code
+// UTF-8 where it is that, else as UTF-16 where it looks so, else as the code
 // page that the admin chose. There is no guess between code pages: each would
 // read any file, and turn names into others.
 func (n *Nature) charset(chosen string) (string, error) {
@@ -148,14 +148,12 @@ func (n *Nature) charset(chosen string) (string, error) {
 		return UTF16BE, nil
 	case big:
 		return "", wrong("file_not_text", "the file is full of NUL bytes, so it is not text").WithHint(saveAs)
-	case n.BadBytes == 0:
+	case n.BadBytes < n.Runes || n.BadBytes == 0:
+		// A file that was put together from others is mostly UTF-8; a code page
+		// would damage that part, so the cells of the other part are told.
 		return UTF8, nil
 	case chosen == "":
-		mixed := ""
-		if n.Runes > n.BadBytes {
-			mixed = ", although most of its letters are: it seems to be put together from files of different encodings"
-		}
-		return "", wrong("charset_needed", "line %d holds bytes that are not UTF-8%s", n.BadLine, mixed).
+		return "", wrong("charset_needed", "line %d holds bytes that are not UTF-8", n.BadLine).
 			WithHint("Say which code page the file is in; charset=%s is the likely one for files saved by Excel in Western Europe and America. Or save it as \"CSV UTF-8\".", likelyCharset)
 	}
 	name, err := charsetName(chosen)
