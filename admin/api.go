@@ -333,8 +333,12 @@ func (in ListParams) page() (enroll.Page, error) {
 }
 
 func cursorUnknown() error {
-	return newProblem(http.StatusBadRequest, "cursor_invalid", "The cursor is not one that this list gave.", "Use next_cursor of the previous page, or leave it out to start anew.")
+	return enroll.Errorf(enroll.KindInvalid, codeCursor, "the cursor is not one that this list gave").WithHint("Use next_cursor of the previous page, or leave it out to start anew.")
 }
+
+// codeCursor is the code of a cursor that is not one, whether it is found out
+// here or by the store.
+const codeCursor = "cursor_invalid"
 
 func encodeCursor(key string) string { return base64.RawURLEncoding.EncodeToString([]byte(key)) }
 

@@ -243,7 +243,7 @@ func (r routes) commands() {
 		}
 		entries, next, err := a.History.Timeline(ctx, d.ID, p)
 		if err != nil {
-			return nil, cursorError(err)
+			return nil, err
 		}
 		out := listOf(entries, enroll.Page{}, func(enroll.Entry) string { return "" }, viewEntry)
 		if next != "" {

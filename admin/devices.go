@@ -284,7 +284,7 @@ func (r routes) devices() {
 			}
 			page, err := a.Roll.DeviceList(ctx, q, p)
 			if err != nil {
-				return nil, cursorError(err)
+				return nil, err
 			}
 			views, err := a.deviceViews(ctx, page.Devices...)
 			if err != nil {
@@ -412,16 +412,6 @@ func (r routes) devices() {
 			}
 			return &body[list[PolicyView]]{listOf(ps, enroll.Page{}, func(p policy.Policy) string { return p.Name }, viewPolicy)}, nil
 		})
-}
-
-// cursorError answers a cursor that only the store can read like one that
-// nobody can.
-func cursorError(err error) error {
-	var e *enroll.Error
-	if errors.As(err, &e) && e.Code == "cursor_invalid" {
-		return cursorUnknown()
-	}
-	return err
 }
 
 // patchInput reads a merge patch.

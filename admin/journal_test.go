@@ -429,6 +429,16 @@ func (s *server) await(operation string, values ...string) {
 	}
 }
 
+// TestForeignCursors gives each list a cursor that is well formed and none of
+// its own.
+func TestForeignCursors(t *testing.T) {
+	s := newServer(t)
+	s.do("PUT /devices/AAA", `{"platform":"ios","ownership":"corporate"}`).want(201)
+	for _, path := range []string{"/devices?", "/devices/AAA/commands?", "/devices/AAA/timeline?", "/audit?", "/events?"} {
+		s.do("GET "+path+"cursor=bm90aGluZw", "").want(400).is("code=cursor_invalid")
+	}
+}
+
 func TestExport(t *testing.T) {
 	s := newServer(t)
 	const rows = 2345 // three pages

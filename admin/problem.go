@@ -94,7 +94,11 @@ func (a *API) problem(ctx context.Context, err error) *Problem {
 		if known.Err != nil {
 			a.Logger.WarnContext(ctx, "request refused", "code", known.Code, "error", err)
 		}
-		return newProblem(statuses[known.Kind], known.Code, known.Text, known.Hint)
+		status := statuses[known.Kind]
+		if known.Code == codeCursor {
+			status = http.StatusBadRequest
+		}
+		return newProblem(status, known.Code, known.Text, known.Hint)
 	}
 	a.Logger.ErrorContext(ctx, "request failed", "error", err)
 	return internal()

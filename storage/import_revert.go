@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"strconv"
 	"strings"
@@ -166,7 +167,10 @@ func unwriteUsers(ctx context.Context, tx *session, imp enroll.Import, now time.
 
 // ImportRows implements enroll.ImportStore.
 func (s *Store) ImportRows(ctx context.Context, id string, f enroll.ImportRowFilter, p enroll.Page) ([]enroll.PlanRow, error) {
-	after, _ := strconv.Atoi(p.After)
+	after, err := strconv.Atoi(cmp.Or(p.After, "0"))
+	if err != nil {
+		return nil, cursorInvalid()
+	}
 	query, args := "SELECT "+columns("p.", planRowNames)+" FROM import_rows p ", []any{}
 	where := `WHERE p.import_id = ? AND p.line > ?`
 	args = append(args, id, after)
@@ -211,7 +215,10 @@ func (s *Store) ImportRows(ctx context.Context, id string, f enroll.ImportRowFil
 
 // ImportRecipients implements enroll.ImportStore.
 func (s *Store) ImportRecipients(ctx context.Context, id string, p enroll.Page) ([]enroll.Recipient, error) {
-	after, _ := strconv.Atoi(p.After)
+	after, err := strconv.Atoi(cmp.Or(p.After, "0"))
+	if err != nil {
+		return nil, cursorInvalid()
+	}
 	imp, err := s.Import(ctx, id)
 	if err != nil {
 		return nil, err

@@ -249,8 +249,14 @@ func (r commandRow) record() mdm.CommandRecord {
 func (s *Store) Commands(ctx context.Context, enrollmentID string, p enroll.Page) ([]mdm.CommandRecord, error) {
 	query, args := `SELECT `+commandColumns+` FROM commands WHERE enrollment_id = ? `, []any{enrollmentID}
 	if p.After != "" {
-		query += `AND seq < (SELECT a.seq FROM commands a WHERE a.id = ?) `
-		args = append(args, p.After)
+		var seq int64
+		if err := s.one(ctx, &seq, `SELECT seq FROM commands WHERE id = ? AND enrollment_id = ?`, p.After, enrollmentID); errors.Is(err, sql.ErrNoRows) {
+			return nil, cursorInvalid()
+		} else if err != nil {
+			return nil, err
+		}
+		query += `AND seq < ? `
+		args = append(args, seq)
 	}
 	var rows []commandRow
 	if err := s.all(ctx, &rows, query+`ORDER BY seq DESC LIMIT ?`, append(args, pageLimit(p))...); err != nil {

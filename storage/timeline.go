@@ -160,6 +160,12 @@ func enrollmentsOf(ctx context.Context, tx *session, deviceID string, before mom
 func (s *Store) DeviceCommands(ctx context.Context, deviceID string, p enroll.Page) ([]mdm.CommandRecord, error) {
 	query, args := `SELECT `+columns("c.", commandNames)+` FROM commands c JOIN enrollments e ON e.id = c.enrollment_id WHERE e.device_id = ? `, []any{deviceID}
 	if p.After != "" {
+		var known bool
+		if err := s.one(ctx, &known, `SELECT EXISTS (SELECT 1 FROM commands c JOIN enrollments e ON e.id = c.enrollment_id WHERE c.id = ? AND e.device_id = ?)`, p.After, deviceID); err != nil {
+			return nil, err
+		} else if !known {
+			return nil, cursorInvalid()
+		}
 		query += `AND (c.enrollment_id, c.seq) < (SELECT a.enrollment_id, a.seq FROM commands a WHERE a.id = ?) `
 		args = append(args, p.After)
 	}
