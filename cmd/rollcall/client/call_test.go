@@ -236,3 +236,11 @@ func TestCutShort(t *testing.T) {
 		}
 	}
 }
+
+// TestTamperedLog fails where the log does not hold.
+func TestTamperedLog(t *testing.T) {
+	s := connected(t, func(w http.ResponseWriter, _ *http.Request) {
+		io.WriteString(w, `{"intact":false,"entries":6,"broken":7,"reason":"changed"}`)
+	})
+	refusal(t, (&auditVerify{}).Run(t.Context(), s), exitFailed, "does not hold from entry 7 on")
+}
