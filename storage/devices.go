@@ -339,18 +339,27 @@ func removeDevice(ctx context.Context, tx *session, row deviceRow) error {
 	if err := endEnrollments(ctx, tx, open, row.ID, now()); err != nil {
 		return err
 	}
-	if err := tellDeleted(ctx, tx, row.ID); err != nil {
+	return deleteDevices(ctx, tx, []string{row.ID})
+}
+
+// deleteDevices takes locked rows that nothing is enrolled by off the roll, with
+// all that belongs to them.
+func deleteDevices(ctx context.Context, tx *session, ids []string) error {
+	if len(ids) == 0 {
+		return nil
+	}
+	if err := tellDeleted(ctx, tx, ids...); err != nil {
 		return err
 	}
 	for _, query := range []string{
-		`DELETE FROM bindings WHERE device_id = ? AND device_id <> ''`,
-		`DELETE FROM deliveries WHERE device_id = ?`,
-		`DELETE FROM device_tags WHERE device_id = ?`,
-		`DELETE FROM device_seen WHERE device_id = ?`,
-		`DELETE FROM device_events WHERE device_id = ?`,
-		`DELETE FROM devices WHERE id = ?`, // with memberships, requests and approval
+		`DELETE FROM bindings WHERE device_id <> '' AND ` + tx.in("device_id"),
+		`DELETE FROM deliveries WHERE ` + tx.in("device_id"),
+		`DELETE FROM device_tags WHERE ` + tx.in("device_id"),
+		`DELETE FROM device_seen WHERE ` + tx.in("device_id"),
+		`DELETE FROM device_events WHERE ` + tx.in("device_id"),
+		`DELETE FROM devices WHERE ` + tx.in("id"), // with memberships, requests and approval
 	} {
-		if _, err := tx.exec(ctx, query, row.ID); err != nil {
+		if _, err := tx.exec(ctx, query, tx.list(ids)); err != nil {
 			return err
 		}
 	}

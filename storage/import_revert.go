@@ -241,26 +241,3 @@ func (s *Store) ImportRecipients(ctx context.Context, id string, p enroll.Page) 
 	}
 	return out, nil
 }
-
-// deleteDevices takes rows off the roll that nothing is enrolled by.
-func deleteDevices(ctx context.Context, tx *session, ids []string) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	if err := tellDeleted(ctx, tx, ids...); err != nil {
-		return err
-	}
-	for _, query := range []string{
-		`DELETE FROM bindings WHERE device_id <> '' AND ` + tx.in("device_id"),
-		`DELETE FROM deliveries WHERE ` + tx.in("device_id"),
-		`DELETE FROM device_tags WHERE ` + tx.in("device_id"),
-		`DELETE FROM device_seen WHERE ` + tx.in("device_id"),
-		`DELETE FROM device_events WHERE ` + tx.in("device_id"),
-		`DELETE FROM devices WHERE ` + tx.in("id"), // with memberships and requests
-	} {
-		if _, err := tx.exec(ctx, query, tx.list(ids)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
