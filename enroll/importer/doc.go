@@ -1,17 +1,28 @@
-// Package importer reads the CSV file that puts devices on the roll.
+// Package importer brings CSV files onto the roll.
 //
-//	bytes -> door (size, UTF-8, no NUL) -> CSV records -> header -> rows
-//	                                                        |
-//	                                     cells: enums, e-mail, serial, mobile
-//	                                                        |
-//	                              []enroll.ImportRow, or everything that is wrong
+// A file is read as a stream, in memory that does not grow with it but for the
+// serials seen:
 //
-// A file is read as a stream and every limit stands before the memory is used.
-// Nothing is guessed: a header that is not understood, a value outside its
-// enumeration or a serial that is there twice are errors that name line,
-// column and value, and a file with errors gives no rows at all.
+//	bytes -> Nature (what are they?) -> charset -> records (RFC 4180) -> columns -> rows
+//	                                                                      |
+//	         header synonyms, presets, the admin's mapping ---------------+
 //
-// It does not map foreign headers, does not know other encodings than UTF-8
-// and does not look at the roll: what contradicts the roll is found when
-// enroll.Roll.Apply writes the rows.
+// Every limit stands before the memory is used, and a bad record, row or cell
+// is an error of its own that names line, column and value, while the rest is
+// read. Nothing is guessed silently: a code page is named by the admin, a
+// column that is not surely understood is suggested and not taken, and one that
+// is not used is told.
+//
+// Imports keeps files and does the work on them, in any number of servers:
+//
+//	upload -> uploaded -> planning -> planned -> applying -> applied -> reverting -> reverted
+//	                         |           ^  |        |
+//	                         v           |  |        +-- the roll has changed: planned anew
+//	                       failed --change  +-- cancelled
+//
+// What is planned and how rows of a file change rows of the roll is decided by
+// enroll.PlanImportRow; the store writes a plan in one transaction. A worker
+// holds an import by a lease, so that another goes on where one was killed.
+//
+// It does not read workbooks, and sends nothing to anybody.
 package importer
