@@ -16,7 +16,7 @@ import (
 // configured is the options of a server. A flag beats the environment, which
 // beats the file.
 type configured struct {
-	Config kong.ConfigFlag `help:"Configuration file: a JSON object whose keys are the names of the flags." type:"path" env:"ROLLCALL_CONFIG"`
+	Config kong.ConfigFlag `help:"Configuration file: a JSON object whose keys are the names of the flags." env:"ROLLCALL_CONFIG"`
 	app.Options
 }
 

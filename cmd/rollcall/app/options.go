@@ -29,33 +29,33 @@ type Options struct {
 	PublicURL     string `help:"URL under which devices reach this server, such as https://mdm.example.com. Default: https://localhost with the port of --listen." env:"ROLLCALL_PUBLIC_URL"`
 	Organization  string `help:"Name of the organisation, shown on devices." default:"Rollcall" env:"ROLLCALL_ORGANIZATION"`
 
-	DataDir      string `help:"Folder for the embedded database and the sealing key." default:"data" type:"path" env:"ROLLCALL_DATA_DIR"`
+	DataDir      string `help:"Folder for the embedded database and the sealing key." default:"data" env:"ROLLCALL_DATA_DIR"`
 	Database     string `help:"Database: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME. Default: sqlite in the data folder." env:"ROLLCALL_DATABASE"`
-	DatabaseFile string `help:"File that holds the value of --database." type:"path" env:"ROLLCALL_DATABASE_FILE"`
-	SealKeyFile  string `help:"File with the key that seals secrets in the database; made if missing. Default: seal.key in the data folder. All replicas need the same." type:"path" env:"ROLLCALL_SEAL_KEY_FILE"`
+	DatabaseFile string `help:"File that holds the value of --database." env:"ROLLCALL_DATABASE_FILE"`
+	SealKeyFile  string `help:"File with the key that seals secrets in the database; made if missing. Default: seal.key in the data folder. All replicas need the same." env:"ROLLCALL_SEAL_KEY_FILE"`
 	MaxConns     int    `help:"Database connections at most (PostgreSQL)." default:"16" env:"ROLLCALL_MAX_CONNS"`
 
 	TLS      string `help:"Where the server certificate comes from: own, files, acme or off." enum:"own,files,acme,off" default:"own" env:"ROLLCALL_TLS"`
-	TLSCert  string `help:"Server certificate chain in PEM (--tls=files)." type:"path" env:"ROLLCALL_TLS_CERT"`
-	TLSKey   string `help:"Key of the server certificate in PEM (--tls=files)." type:"path" env:"ROLLCALL_TLS_KEY"`
+	TLSCert  string `help:"Server certificate chain in PEM (--tls=files)." env:"ROLLCALL_TLS_CERT"`
+	TLSKey   string `help:"Key of the server certificate in PEM (--tls=files)." env:"ROLLCALL_TLS_KEY"`
 	ACMEMail string `help:"Contact for the ACME authority (--tls=acme)." env:"ROLLCALL_ACME_MAIL"`
 	ACMEURL  string `help:"Directory of the ACME authority; default: Let's Encrypt." env:"ROLLCALL_ACME_URL"`
 
-	CACert string `help:"Certificate of a CA to bring, in PEM; default: one made at first start." name:"ca-cert" type:"path" env:"ROLLCALL_CA_CERT"`
-	CAKey  string `help:"Key of the CA to bring, in PEM." name:"ca-key" type:"path" env:"ROLLCALL_CA_KEY"`
+	CACert string `help:"Certificate of a CA to bring, in PEM; default: one made at first start." name:"ca-cert" env:"ROLLCALL_CA_CERT"`
+	CAKey  string `help:"Key of the CA to bring, in PEM." name:"ca-key" env:"ROLLCALL_CA_KEY"`
 
-	SigningCert string `help:"Certificate chain in PEM that configuration profiles are signed with; default: unsigned." type:"path" env:"ROLLCALL_SIGNING_CERT"`
-	SigningKey  string `help:"Key of the signing certificate in PEM." type:"path" env:"ROLLCALL_SIGNING_KEY"`
+	SigningCert string `help:"Certificate chain in PEM that configuration profiles are signed with; default: unsigned." env:"ROLLCALL_SIGNING_CERT"`
+	SigningKey  string `help:"Key of the signing certificate in PEM." env:"ROLLCALL_SIGNING_KEY"`
 
 	SMTPURL          string `help:"Mail server: smtp://[USER@]HOST[:PORT] (STARTTLS, port 587) or smtps://[USER@]HOST[:PORT] (TLS, port 465). Default: none; requests are sent as links." name:"smtp-url" env:"ROLLCALL_SMTP_URL"`
 	SMTPPassword     string `help:"Password of the mail server's user." name:"smtp-password" env:"ROLLCALL_SMTP_PASSWORD"`
-	SMTPPasswordFile string `help:"File that holds the value of --smtp-password." name:"smtp-password-file" type:"path" env:"ROLLCALL_SMTP_PASSWORD_FILE"`
-	SMTPRoots        string `help:"Certificates in PEM that the mail server is trusted by; default: the system's." name:"smtp-roots" type:"path" env:"ROLLCALL_SMTP_ROOTS"`
+	SMTPPasswordFile string `help:"File that holds the value of --smtp-password." name:"smtp-password-file" env:"ROLLCALL_SMTP_PASSWORD_FILE"`
+	SMTPRoots        string `help:"Certificates in PEM that the mail server is trusted by; default: the system's." name:"smtp-roots" env:"ROLLCALL_SMTP_ROOTS"`
 	MailFrom         string `help:"Sender of messages, such as \"Example IT <mdm@example.com>\"." env:"ROLLCALL_MAIL_FROM"`
 	MailReplyTo      string `help:"Where answers to messages go; default: the sender." env:"ROLLCALL_MAIL_REPLY_TO"`
 	SMSURL           string `help:"SMS gateway's hook (docs/requests.md); default: none." name:"sms-url" env:"ROLLCALL_SMS_URL"`
 	SMSSecret        string `help:"Key that signs calls of the SMS gateway." name:"sms-secret" env:"ROLLCALL_SMS_SECRET"`
-	SMSSecretFile    string `help:"File that holds the value of --sms-secret." name:"sms-secret-file" type:"path" env:"ROLLCALL_SMS_SECRET_FILE"`
+	SMSSecretFile    string `help:"File that holds the value of --sms-secret." name:"sms-secret-file" env:"ROLLCALL_SMS_SECRET_FILE"`
 	Language         string `help:"Language of messages to users whose language is not known." enum:"en,de" default:"en" env:"ROLLCALL_LANGUAGE"`
 	ReminderDays     int    `help:"How many days before its end a request that was not accepted is sent again, once; 0: never." default:"5" env:"ROLLCALL_REMINDER_DAYS"`
 
@@ -64,8 +64,8 @@ type Options struct {
 	Proxies      []string `help:"Networks of the proxies whose headers are believed, such as 10.0.0.0/8." env:"ROLLCALL_PROXIES"`
 
 	APNSHost  string   `help:"Push service to use instead of Apple's, for trials with simulated devices." env:"ROLLCALL_APNS_HOST"`
-	APNSRoots string   `help:"Certificates in PEM that --apns-host is trusted by; default: the system's." type:"path" env:"ROLLCALL_APNS_ROOTS"`
-	DeviceCAs []string `help:"Certificates in PEM of device CAs to trust beside Apple's, for trials with simulated devices." name:"device-ca" type:"path" env:"ROLLCALL_DEVICE_CA"`
+	APNSRoots string   `help:"Certificates in PEM that --apns-host is trusted by; default: the system's." env:"ROLLCALL_APNS_ROOTS"`
+	DeviceCAs []string `help:"Certificates in PEM of device CAs to trust beside Apple's, for trials with simulated devices." name:"device-ca" env:"ROLLCALL_DEVICE_CA"`
 
 	AllowPrivateWebhooks bool    `help:"Let webhooks lead to addresses that are not public, and to this machine by http." env:"ROLLCALL_ALLOW_PRIVATE_WEBHOOKS"`
 	EventDays            int     `help:"Days that events are kept." default:"30" env:"ROLLCALL_EVENT_DAYS"`
