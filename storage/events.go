@@ -236,6 +236,14 @@ func auditedImport(ctx context.Context, id, operation string) context.Context {
 	return enroll.WithCall(ctx, enroll.Call{TokenName: enroll.ActorOf(ctx), Operation: operation, Path: "/api/v1/imports/" + id})
 }
 
+// auditedUser is what the audit log keeps of a user.
+func auditedUser(r userRow) any {
+	if r.ID == "" {
+		return nil
+	}
+	return map[string]string{"name": r.Name, "mobile": r.Mobile, "language": r.Language}
+}
+
 // auditedPolicy is what the audit log keeps of a policy: the names of what is in
 // it, and nothing of the content, which may hold passwords. Its version tells
 // that it changed.

@@ -83,6 +83,7 @@ func (s *Store) ChangeRule(ctx context.Context, name string, rule enroll.GroupRu
 			return nil
 		}
 		changed = true
+		tx.record(ctx, "group", name, map[string]any{"rule": g.Rule}, map[string]any{"rule": rule})
 		if err := setRule(ctx, tx, r.ID, rule, micros(now())); err != nil {
 			return err
 		}

@@ -263,6 +263,7 @@ func (s *Store) ChangeUser(ctx context.Context, domain, email string, change fun
 			return nil
 		}
 		fresh.UpdatedAt = micros(now())
+		tx.record(ctx, "user", domain+"/"+email, auditedUser(r), auditedUser(fresh))
 		u = fresh.user()
 		if old != nil {
 			return saveUsers(ctx, tx, []userRow{fresh})
@@ -301,6 +302,7 @@ func (s *Store) DeleteUser(ctx context.Context, id string) error {
 			return enroll.Errorf(enroll.KindConflict, "user_owns_devices", "the user %s owns devices", r.Email).
 				WithHint("Give them to somebody else first; GET /api/v1/devices?user=%s lists them.", id)
 		}
+		tx.record(ctx, "user", r.Domain+"/"+r.Email, auditedUser(r), nil)
 		_, err = tx.exec(ctx, `DELETE FROM users WHERE id = ?`, id)
 		return err
 	})
@@ -358,6 +360,7 @@ func (s *Store) CreateDomain(ctx context.Context, d enroll.Domain) error {
 		if err == nil && n == 0 {
 			return enroll.Errorf(enroll.KindConflict, "domain_exists", "there is a domain with the name %q", d.Name)
 		}
+		tx.record(ctx, "domain", d.Name, nil, map[string]string{"name": d.Name})
 		return err
 	})
 }
@@ -378,6 +381,7 @@ func (s *Store) DeleteDomain(ctx context.Context, name string) error {
 		if used {
 			return enroll.Errorf(enroll.KindConflict, "domain_not_empty", "the domain %q has users", name).WithHint("Delete its users first.")
 		}
+		tx.record(ctx, "domain", name, map[string]string{"name": name}, nil)
 		_, err := tx.exec(ctx, `DELETE FROM domains WHERE name = ?`, name)
 		return err
 	})
