@@ -20,7 +20,6 @@ var ErrLeaseLost = Errorf(KindConflict, "import_lease_lost", "another server has
 type ImportRowFilter struct {
 	Actions []RowAction
 	Kept    bool // only those that a revert did, or would, leave
-	Writes  bool // only those whose devices the import writes
 }
 
 // Recipient is a user and a device of an import, to whom an enrollment request

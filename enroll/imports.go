@@ -140,28 +140,6 @@ type ImportCounts struct {
 // Bad is how many rows cannot be applied.
 func (c ImportCounts) Bad() int { return c.Conflict + c.Error }
 
-// Add counts one row.
-func (c *ImportCounts) Add(r PlanRow) {
-	c.Rows++
-	switch r.Action {
-	case ActionNew:
-		c.New++
-	case ActionChanged:
-		c.Changed++
-	case ActionUnchanged:
-		c.Unchanged++
-	case ActionConflict:
-		c.Conflict++
-	case ActionError:
-		c.Error++
-	case ActionSkipped:
-		c.Skipped++
-	}
-	if len(r.Warnings) > 0 {
-		c.Warnings++
-	}
-}
-
 // Import is a file on its way onto the roll.
 type Import struct {
 	ID        string // UUIDv7

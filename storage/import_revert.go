@@ -182,10 +182,8 @@ func (s *Store) ImportRows(ctx context.Context, id string, f enroll.ImportRowFil
 		}
 		where += ` AND p.action IN (` + strings.Join(marks, ", ") + `)`
 	}
-	if f.Writes || f.Kept {
-		where += ` AND p.fresh <> ''`
-	}
 	if f.Kept {
+		where += ` AND p.fresh <> ''`
 		imp, err := s.Import(ctx, id)
 		if err != nil {
 			return nil, err

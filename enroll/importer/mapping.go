@@ -8,13 +8,12 @@ import (
 	"rollcall/enroll"
 )
 
-// How sure a column is of its field. Nothing below mapped is taken: it is
-// suggested, and an admin decides.
+// How sure a column is of its field. What is less than synonymous is not taken:
+// it is suggested, and an admin decides.
 const (
 	chosen     = 1.0  // by the admin or a preset
 	exact      = 1.0  // the field's own name
 	synonymous = 0.95 // a name that means the field
-	mapped     = 0.8
 	mistyped   = 0.75 // one letter off
 	contained  = 0.6  // a known name within a longer one
 	alike      = 0.5  // the values look so
