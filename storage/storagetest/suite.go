@@ -35,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"events", testEvents},
 		{"webhooks", testWebhooks},
 		{"audit", testAudit},
+		{"transactions", testTransactions},
 		{"answers", testAnswers},
 	} {
 		t.Run(part.name, func(t *testing.T) {
