@@ -63,7 +63,7 @@ func migrated(t *testing.T, engine string) (tables []string, versions []int) {
 	}
 	tables = append(tables, "goose_db_version")
 	slices.Sort(tables)
-	return tables, versions
+	return slices.Compact(tables), versions // one that is dropped and made anew is one
 }
 
 // TestMigrate: a fresh database has every table that a migration makes, also
