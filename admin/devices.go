@@ -131,13 +131,6 @@ func (a *API) taggedBody(ctx context.Context, d enroll.Device) (*taggedDevice, e
 	return &taggedDevice{ETag: etag(d), Body: view}, err
 }
 
-// deviceBody is a device as the answer of an operation that changes something
-// else.
-func (a *API) deviceBody(ctx context.Context, d enroll.Device) (*body[DeviceView], error) {
-	view, err := a.deviceView(ctx, d)
-	return &body[DeviceView]{view}, err
-}
-
 func etag(d enroll.Device) string { return fmt.Sprintf("\"%d\"", d.Version) }
 
 // VersionParam is the version an admin has seen.

@@ -24,8 +24,8 @@ import (
 	"rollcall/policy"
 )
 
-// leaky is an error that tells more than a client may know.
-var leaky = errors.New("sql: pq: connection refused at /src/storage/devices.go:12 (panic)")
+// errLeaky is an error that tells more than a client may know.
+var errLeaky = errors.New("sql: pq: connection refused at /src/storage/devices.go:12 (panic)")
 
 // The broken stores fail in every method that an operation reaches; a method
 // that is not here panics, which must not show either.
@@ -42,70 +42,70 @@ type (
 )
 
 func (brokenImports) Import(context.Context, string) (enroll.Import, error) {
-	return enroll.Import{}, leaky
+	return enroll.Import{}, errLeaky
 }
-func (brokenImports) CreateImport(context.Context, enroll.Import) error { return leaky }
+func (brokenImports) CreateImport(context.Context, enroll.Import) error { return errLeaky }
 
 func (brokenRoll) Device(context.Context, string) (enroll.Device, error) {
-	return enroll.Device{}, leaky
+	return enroll.Device{}, errLeaky
 }
 func (brokenRoll) Devices(context.Context, enroll.DeviceFilter, enroll.Page) ([]enroll.Device, error) {
-	return nil, &enroll.Error{Kind: enroll.KindUnavailable, Code: "store_unavailable", Text: "the database does not answer", Err: leaky}
+	return nil, &enroll.Error{Kind: enroll.KindUnavailable, Code: "store_unavailable", Text: "the database does not answer", Err: errLeaky}
 }
 func (b brokenRoll) DeviceList(ctx context.Context, q enroll.DeviceQuery, p enroll.Page) (enroll.DevicePage, error) {
 	_, err := b.Devices(ctx, q.DeviceFilter, p)
 	return enroll.DevicePage{}, err
 }
 func (brokenRequests) Request(context.Context, string) (enroll.Request, error) {
-	return enroll.Request{}, leaky
+	return enroll.Request{}, errLeaky
 }
 func (brokenGate) Known(context.Context, enroll.Attempt) (enroll.Known, error) {
-	return enroll.Known{}, leaky
+	return enroll.Known{}, errLeaky
 }
 func (brokenRestrictions) Settings(context.Context) (enroll.Settings, error) {
-	return enroll.Settings{}, &enroll.Error{Kind: enroll.KindInternal, Text: leaky.Error(), Err: leaky}
+	return enroll.Settings{}, &enroll.Error{Kind: enroll.KindInternal, Text: errLeaky.Error(), Err: errLeaky}
 }
 func (brokenRestrictions) Restrictions(context.Context) (enroll.Settings, []enroll.Rule, error) {
-	return enroll.Settings{}, nil, &enroll.Error{Kind: enroll.KindInternal, Text: leaky.Error(), Err: leaky}
+	return enroll.Settings{}, nil, &enroll.Error{Kind: enroll.KindInternal, Text: errLeaky.Error(), Err: errLeaky}
 }
 func (brokenApprovals) Approval(context.Context, string) (enroll.Approval, error) {
-	return enroll.Approval{}, leaky
+	return enroll.Approval{}, errLeaky
 }
 func (brokenDecisions) Decision(context.Context, string) (enroll.Decision, error) {
-	return enroll.Decision{}, leaky
+	return enroll.Decision{}, errLeaky
 }
 func (brokenPolicies) Policy(context.Context, string) (policy.Policy, error) {
-	return policy.Policy{}, leaky
+	return policy.Policy{}, errLeaky
 }
 
 func (broken) Receipt(context.Context, string) (policy.Receipt, error) {
-	return policy.Receipt{}, leaky
+	return policy.Receipt{}, errLeaky
 }
 func (broken) Commands(context.Context, string, enroll.Page) ([]mdm.CommandRecord, error) {
-	return nil, leaky
+	return nil, errLeaky
 }
 func (broken) DeviceCommands(context.Context, string, enroll.Page) ([]mdm.CommandRecord, error) {
-	return nil, leaky
+	return nil, errLeaky
 }
 func (broken) DeviceCommand(context.Context, string, string) (mdm.CommandRecord, error) {
-	return mdm.CommandRecord{}, leaky
+	return mdm.CommandRecord{}, errLeaky
 }
 func (broken) Timeline(context.Context, string, enroll.Page) ([]enroll.Entry, string, error) {
-	return nil, "", leaky
+	return nil, "", errLeaky
 }
 func (broken) CommandRecord(context.Context, string) (mdm.CommandRecord, error) {
-	return mdm.CommandRecord{}, leaky
+	return mdm.CommandRecord{}, errLeaky
 }
 func (broken) Send(context.Context, enroll.Device, string, map[string]any) (string, error) {
-	return "", leaky
+	return "", errLeaky
 }
-func (broken) SendRaw(context.Context, enroll.Device, []byte) (string, error) { return "", leaky }
-func (broken) Push(context.Context, enroll.Device) error                      { return leaky }
-func (broken) CSR(context.Context, string) ([]byte, error)                    { return nil, leaky }
+func (broken) SendRaw(context.Context, enroll.Device, []byte) (string, error) { return "", errLeaky }
+func (broken) Push(context.Context, enroll.Device) error                      { return errLeaky }
+func (broken) CSR(context.Context, string) ([]byte, error)                    { return nil, errLeaky }
 func (broken) Install(context.Context, []byte, []byte, bool) (apns.Info, error) {
-	return apns.Info{}, leaky
+	return apns.Info{}, errLeaky
 }
-func (broken) Info(context.Context) (apns.Info, error) { return apns.Info{}, leaky }
+func (broken) Info(context.Context) (apns.Info, error) { return apns.Info{}, errLeaky }
 
 // tokenStore is a TokenStore of function fields; nil ones panic.
 type tokenStore struct {
@@ -146,7 +146,7 @@ func brokenAPI(t *testing.T) (*API, map[Role]string) {
 	return &API{
 		Roll: enroll.NewRoll(brokenRoll{}, nil), Imports: importer.New(brokenImports{}, nil, nil), Requests: enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), Gate: enroll.NewGate(brokenGate{}, nil), Restrictions: enroll.NewRestrictions(brokenRestrictions{}, brokenGate{}, nil), Approvals: enroll.NewApprovals(brokenApprovals{}, enroll.NewRoll(brokenRoll{}, nil), nil),
 		Decisions: brokenDecisions{}, Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, History: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens,
-		Mobileconfig: func([]byte) (policy.Profile, error) { return policy.Profile{}, leaky }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Mobileconfig: func([]byte) (policy.Profile, error) { return policy.Profile{}, errLeaky }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, secrets
 }
 
@@ -382,7 +382,7 @@ func TestTokens(t *testing.T) {
 			}
 		})
 	}
-	store.lookup = leaky
+	store.lookup = errLeaky
 	w := httptest.NewRecorder()
 	r := httptest.NewRequest("GET", Prefix+"/imports/sample.csv", nil)
 	r.Header.Set("Authorization", "Bearer "+secret)
@@ -403,7 +403,7 @@ func TestLastUse(t *testing.T) {
 		token.LastUsedAt = at
 		store.byHash[token.Hash] = token
 		noted = append(noted, at)
-		return leaky
+		return errLeaky
 	}
 	a, _ := brokenAPI(t)
 	a.Tokens, a.Now = store, func() time.Time { return now }
@@ -430,7 +430,7 @@ func TestStatusOfEveryKind(t *testing.T) {
 	want := map[enroll.Kind]int{enroll.KindInvalid: 422, enroll.KindNotFound: 404, enroll.KindConflict: 409, enroll.KindUnauthorized: 401,
 		enroll.KindForbidden: 403, enroll.KindGone: 410, enroll.KindUnavailable: 503, enroll.KindInternal: 500, "new kind": 500}
 	for kind, status := range want {
-		p := a.problem(t.Context(), &enroll.Error{Kind: kind, Code: "c", Text: "text", Hint: "hint", Err: leaky})
+		p := a.problem(t.Context(), &enroll.Error{Kind: kind, Code: "c", Text: "text", Hint: "hint", Err: errLeaky})
 		if p.Status != status || status != 500 && (p.Code != "c" || p.Detail != "text" || p.Hint != "hint") || status == 500 && p.Code != "internal" {
 			t.Errorf("%s: %+v", kind, p)
 		}

@@ -20,7 +20,6 @@ type line struct {
 	enroll.ImportRow
 	first, last string
 	set         map[string]bool // fields that a cell or a default has given a value
-	values      map[string]map[string]string
 }
 
 // Longest values, in bytes.

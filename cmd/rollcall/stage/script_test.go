@@ -268,13 +268,6 @@ func (p *play) commandOf(serial, id string) (c command) {
 	return c
 }
 
-func (p *play) commands(serial string) []command {
-	p.t.Helper()
-	var out struct{ Items []command }
-	p.admin(http.MethodGet, "/devices/"+serial+"/commands?limit=1000", nil, &out)
-	return out.Items
-}
-
 // done waits for the final answer to a command.
 func (p *play) done(serial, id string) (c command) {
 	p.t.Helper()
