@@ -39,7 +39,7 @@ const (
 	// handOutLease is how long a command stays with the connection it was
 	// handed to. A second connection of the same device within it gets nothing,
 	// and a push when it ends.
-	handOutLease = 10 * time.Second
+	handOutLease = 3 * time.Second
 	// notNowRetry is when a device is pushed again that has put off a command
 	// and then answered another one: it comes back by itself only if NotNow
 	// was its last word.

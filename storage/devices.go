@@ -54,17 +54,19 @@ var (
 	selectDevice  = "SELECT " + columns("d.", deviceNames) + " FROM devices d "
 	storedNames   = columnNames(storedFields)
 	insertDevices = "INSERT INTO devices (" + columns("", storedNames) + ") SELECT " + columns("r.", storedNames) + " FROM "
+	// last_seen_at is written by Seen only, which does not ask for the row's
+	// version.
+	changeable = slices.DeleteFunc(slices.Clone(storedNames), func(n string) bool {
+		return n == "id" || n == "serial" || n == "last_seen_at" || n == "created_at"
+	})
 	updateDevices = func() string {
-		var set []string
-		for _, n := range storedNames {
-			// last_seen_at is written by Seen only, which does not ask for the
-			// row's version.
-			if n != "id" && n != "serial" && n != "last_seen_at" && n != "created_at" {
-				set = append(set, n+" = r."+n)
-			}
+		set := make([]string, len(changeable))
+		for i, n := range changeable {
+			set[i] = n + " = r." + n
 		}
 		return "UPDATE devices SET " + strings.Join(set, ", ") + " FROM "
 	}()
+	updateDevice = "UPDATE devices SET " + strings.Join(changeable, " = ?, ") + " = ? WHERE id = ?"
 )
 
 func newDeviceRow(d enroll.Device) deviceRow {

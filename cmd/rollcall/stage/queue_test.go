@@ -15,7 +15,7 @@ import (
 )
 
 // lease is how long a command belongs to the connection that got it, and a bit.
-const lease = 11 * time.Second
+const lease = 4 * time.Second
 
 func TestUnknownAndRepeatedResults(t *testing.T) {
 	onBoth(t, func(t *testing.T, p *play) {
