@@ -25,6 +25,18 @@ func (s *Store) MarkExpiring(ctx context.Context, before time.Time) error {
 	})
 }
 
+// ForgetChallenges removes challenges that ended before a time and were never
+// used: whoever fetches a profile makes one, invited or not. Used ones stay,
+// since a repeated request finds its certificate by them.
+func (s *Store) ForgetChallenges(ctx context.Context, before time.Time) (int, error) {
+	var n int64
+	err := s.write(ctx, func(tx *session) (err error) {
+		n, err = tx.exec(ctx, `DELETE FROM challenges WHERE used_at = 0 AND expires_at < ?`, micros(before))
+		return err
+	})
+	return int(n), err
+}
+
 // addIdentity tells a situation about the pinned certificate.
 func addIdentity(ctx context.Context, tx *session, sit *policy.Situation, e enrollmentRow) error {
 	sit.Fingerprint, sit.DecisionID, sit.UDID = e.Fingerprint, e.DecisionID, e.UDID

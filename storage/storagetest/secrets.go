@@ -117,6 +117,20 @@ func testIdentities(t *testing.T, open func(t *testing.T) *storage.Store) {
 				w.Fatalf("%d identities are recorded", recorded)
 			}
 			same(w, w.Consume(w.ctx, c.Hash, identity(60), at(500)), certs.ErrChallengeUsed) // used is told before expired
+			// Only what ended unused is forgotten.
+			for h, ends := range map[byte]int{7: 100, 8: 900} {
+				w.ok(w.PutChallenge(w.ctx, certs.Challenge{Hash: [32]byte{h}, ExpiresAt: at(ends)}))
+			}
+			if n, err := w.ForgetChallenges(w.ctx, at(500)); err != nil || n != 1 {
+				w.Errorf("forgot %d challenges, %v", n, err)
+			}
+			_, err = w.Challenge(w.ctx, [32]byte{7})
+			same(w, err, certs.ErrChallengeUnknown)
+			for _, h := range [][32]byte{c.Hash, {8}} {
+				if _, err := w.Challenge(w.ctx, h); err != nil {
+					w.Errorf("challenge %x was forgotten: %v", h[:1], err)
+				}
+			}
 		},
 		"unknown and expired": func(w *world) {
 			_, err := w.Challenge(w.ctx, [32]byte{9})

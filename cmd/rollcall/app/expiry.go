@@ -10,6 +10,10 @@ import (
 // warnBefore is how long before an expiry the log begins to say so, once a day.
 const warnBefore = 30 * 24 * time.Hour
 
+// challengesKept is how long an unused challenge stays after its end, so that a
+// late device is told that it expired.
+const challengesKept = 7 * 24 * time.Hour
+
 // daily does what is enough once a day: it has identities renewed that end
 // soon, removes decisions that are older than the settings say, and warns of
 // the push certificate's end.
@@ -24,6 +28,11 @@ func (a *App) daily(ctx context.Context, now time.Time) {
 		a.log.WarnContext(ctx, "identities that end soon not looked for", "error", err)
 	}
 	a.deliverer.Kick()
+	if n, err := a.store.ForgetChallenges(ctx, now.Add(-challengesKept)); err != nil && ctx.Err() == nil {
+		a.log.WarnContext(ctx, "unused challenges not removed", "error", err)
+	} else if n > 0 {
+		a.log.InfoContext(ctx, "unused challenges removed", "count", n)
+	}
 	if n, err := a.restrictions.ForgetDecisions(ctx); err != nil && ctx.Err() == nil {
 		a.log.WarnContext(ctx, "old decisions not removed", "error", err)
 	} else if n > 0 {
