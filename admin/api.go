@@ -25,6 +25,7 @@ import (
 	"rollcall/mdm"
 	"rollcall/mdm/apns"
 	"rollcall/policy"
+	"rollcall/policy/document"
 )
 
 // Prefix starts the path of every operation.
@@ -59,7 +60,7 @@ type API struct {
 	Answers          AnswerStore
 	Snapshots        Snapshots
 	Atomic           Atomic
-	Mobileconfig     func(data []byte) (policy.Profile, error) // decodes an unsigned or signed profile
+	Mobileconfig     func(data []byte) (document.Profile, error) // decodes an unsigned or signed profile
 	PublicURL        string                                    // "https://mdm.example.com", where phones find this server
 	Kick             func()                                    // wakes delivery and push workers after a change
 	Now              func() time.Time

@@ -14,6 +14,7 @@ import (
 	"rollcall/enroll"
 	"rollcall/mdm"
 	"rollcall/policy"
+	"rollcall/policy/document"
 )
 
 type commandView struct {
@@ -72,7 +73,7 @@ func viewReceipt(r policy.Receipt) receiptView {
 // commandInput is a command by its name.
 type commandInput struct {
 	RequestType string      `json:"request_type" minLength:"1" maxLength:"100" example:"DeviceLock"`
-	Args        policy.Dict `json:"args,omitempty" doc:"Keys of the command as Apple documents them. Bytes are {\"$data\": base64}, dates {\"$date\": RFC 3339}."`
+	Args        document.Dict `json:"args,omitempty" doc:"Keys of the command as Apple documents them. Bytes are {\"$data\": base64}, dates {\"$date\": RFC 3339}."`
 }
 
 type queuedView struct {

@@ -22,6 +22,7 @@ import (
 	"rollcall/mdm"
 	"rollcall/mdm/apns"
 	"rollcall/policy"
+	"rollcall/policy/document"
 )
 
 // errLeaky is an error that tells more than a client may know.
@@ -146,7 +147,7 @@ func brokenAPI(t *testing.T) (*API, map[Role]string) {
 	return &API{
 		Roll: enroll.NewRoll(brokenRoll{}, nil), Imports: importer.New(brokenImports{}, nil, nil), Requests: enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), Gate: enroll.NewGate(brokenGate{}, nil), Restrictions: enroll.NewRestrictions(brokenRestrictions{}, brokenGate{}, nil), Approvals: enroll.NewApprovals(brokenApprovals{}, enroll.NewRoll(brokenRoll{}, nil), nil),
 		Decisions: brokenDecisions{}, Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, History: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens,
-		Mobileconfig: func([]byte) (policy.Profile, error) { return policy.Profile{}, errLeaky }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Mobileconfig: func([]byte) (document.Profile, error) { return document.Profile{}, errLeaky }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, secrets
 }
 

@@ -10,13 +10,14 @@ import (
 
 	"rollcall/enroll"
 	"rollcall/policy"
+	"rollcall/policy/document"
 )
 
 type PolicyView struct {
 	Name       string           `json:"name"`
 	Version    int64            `json:"version" doc:"Grows by one with every change."`
 	DeviceName string           `json:"device_name,omitempty" doc:"Name its devices are to have; {serial} stands for the serial."`
-	Profiles   []policy.Profile `json:"profiles"`
+	Profiles   []document.Profile `json:"profiles"`
 	CreatedAt  time.Time        `json:"created_at"`
 	UpdatedAt  time.Time        `json:"updated_at"`
 }
@@ -24,7 +25,7 @@ type PolicyView struct {
 func viewPolicy(p policy.Policy) PolicyView {
 	v := PolicyView{Name: p.Name, Version: p.Version, DeviceName: p.DeviceName, Profiles: p.Profiles, CreatedAt: utc(p.CreatedAt), UpdatedAt: utc(p.UpdatedAt)}
 	if v.Profiles == nil {
-		v.Profiles = []policy.Profile{}
+		v.Profiles = []document.Profile{}
 	}
 	return v
 }
@@ -126,7 +127,7 @@ func (r routes) policies() {
 		PolicyParam
 		Body struct {
 			DeviceName *string           `json:"device_name,omitempty" maxLength:"255" doc:"Name its devices are to have; {serial} stands for the serial."`
-			Profiles   *[]policy.Profile `json:"profiles,omitempty" maxItems:"100" doc:"All profiles of the policy. In content, bytes are {\"$data\": base64} and dates {\"$date\": RFC 3339}."`
+			Profiles   *[]document.Profile `json:"profiles,omitempty" maxItems:"100" doc:"All profiles of the policy. In content, bytes are {\"$data\": base64} and dates {\"$date\": RFC 3339}."`
 		}
 	}
 	put := orCreated[policyChangeView](r, op("put-policy", http.MethodPut, "/{name}", "Make or change a policy", "Fields that are left out stay as they are. The devices it is bound to get the change at once."))
@@ -232,5 +233,5 @@ func (r routes) policies() {
 }
 
 func profileIndex(p policy.Policy, id string) int {
-	return slices.IndexFunc(p.Profiles, func(f policy.Profile) bool { return f.ID == id })
+	return slices.IndexFunc(p.Profiles, func(f document.Profile) bool { return f.ID == id })
 }

@@ -22,6 +22,7 @@ import (
 	"rollcall/enroll"
 	"rollcall/mdm/plist"
 	"rollcall/policy"
+	"rollcall/policy/document"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -57,11 +58,11 @@ func testProfiles() (*Profiles, *fixedChallenges) {
 		Anchor: authority().Certificate()}, challenges
 }
 
-func testPolicyProfile() policy.Profile {
-	return policy.Profile{ID: "office", DisplayName: "Office", Payloads: []policy.Payload{
-		{Type: "com.apple.wifi.managed", DisplayName: "Wi-Fi", Content: policy.Dict{"SSID_STR": "Example", "EncryptionType": "WPA2", "Password": "correct horse", "AutoJoin": true}},
-		{Type: "com.apple.mobiledevice.passwordpolicy", Content: policy.Dict{"forcePIN": true, "minLength": int64(6)}},
-		{Type: "com.apple.applicationaccess", Content: policy.Dict{"allowCamera": false, "safariAcceptCookies": 1.5}},
+func testPolicyProfile() document.Profile {
+	return document.Profile{ID: "office", DisplayName: "Office", Payloads: []document.Payload{
+		{Type: "com.apple.wifi.managed", DisplayName: "Wi-Fi", Content: document.Dict{"SSID_STR": "Example", "EncryptionType": "WPA2", "Password": "correct horse", "AutoJoin": true}},
+		{Type: "com.apple.mobiledevice.passwordpolicy", Content: document.Dict{"forcePIN": true, "minLength": int64(6)}},
+		{Type: "com.apple.applicationaccess", Content: document.Dict{"allowCamera": false, "safariAcceptCookies": 1.5}},
 	}}
 }
 
@@ -292,7 +293,7 @@ func TestSignedProfile(t *testing.T) {
 // UUIDs, so they follow the content and nothing else.
 func TestSameContentSameProfile(t *testing.T) {
 	p, _ := testProfiles()
-	made := func(change func(*policy.Profile)) string {
+	made := func(change func(*document.Profile)) string {
 		t.Helper()
 		f := testPolicyProfile()
 		if change != nil {
@@ -314,7 +315,7 @@ func TestSameContentSameProfile(t *testing.T) {
 	if n := len(uuids(first)); n != 4 {
 		t.Fatalf("%d UUIDs", n)
 	}
-	changed := uuids(made(func(f *policy.Profile) { f.Payloads[1].Content["minLength"] = int64(8) }))
+	changed := uuids(made(func(f *document.Profile) { f.Payloads[1].Content["minLength"] = int64(8) }))
 	same := 0
 	for i, id := range uuids(first) {
 		if changed[i] == id {
@@ -324,7 +325,7 @@ func TestSameContentSameProfile(t *testing.T) {
 	if same != 2 {
 		t.Errorf("one payload changed, and of 4 UUIDs %d are the same; want 2 (the other payloads)", same)
 	}
-	own := made(func(f *policy.Profile) {
+	own := made(func(f *document.Profile) {
 		f.Payloads[0].UUID, f.Payloads[0].Identifier = "11111111-2222-4333-8444-555555555555", "my.own.identifier"
 	})
 	if !strings.Contains(own, "11111111-2222-4333-8444-555555555555") || !strings.Contains(own, "my.own.identifier") {

@@ -12,6 +12,7 @@ import (
 	"rollcall/enroll"
 	"rollcall/mdm/plist"
 	"rollcall/policy"
+	"rollcall/policy/document"
 )
 
 // mobileconfig is a profile as another product exports it.
@@ -47,10 +48,10 @@ func sign(t *testing.T, body []byte) []byte {
 // envelope becomes ours. Foreign identifiers and UUIDs are kept, since payloads
 // refer to each other by them.
 func TestParseMobileconfig(t *testing.T) {
-	want := policy.Profile{DisplayName: "Office", Payloads: []policy.Payload{
+	want := document.Profile{DisplayName: "Office", Payloads: []document.Payload{
 		{Type: "com.apple.security.root", Identifier: "com.example.office.root", UUID: "BBBBBBBB-0000-4000-8000-000000000000", DisplayName: "Root",
-			Content: policy.Dict{"PayloadContent": []byte{1, 2, 3}}},
-		{Type: "com.apple.wifi.managed", Identifier: "com.example.office.wifi", UUID: "CCCCCCCC-0000-4000-8000-000000000000", Content: policy.Dict{"SSID_STR": "Example",
+			Content: document.Dict{"PayloadContent": []byte{1, 2, 3}}},
+		{Type: "com.apple.wifi.managed", Identifier: "com.example.office.wifi", UUID: "CCCCCCCC-0000-4000-8000-000000000000", Content: document.Dict{"SSID_STR": "Example",
 			"EAPClientConfiguration": map[string]any{"AcceptEAPTypes": []any{int64(13)}, "PayloadCertificateAnchorUUID": []any{"BBBBBBBB-0000-4000-8000-000000000000"}}}},
 	}}
 	plain := mobileconfig(t, nil)
@@ -64,7 +65,7 @@ func TestParseMobileconfig(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 		got.ID = "office"
-		if err := (policy.Policy{Name: "P", Profiles: []policy.Profile{got}}).Check(); err != nil {
+		if err := (policy.Policy{Name: "P", Profiles: []document.Profile{got}}).Check(); err != nil {
 			t.Errorf("%s is no policy: %v", name, err)
 		}
 		p, _ := testProfiles()
@@ -123,7 +124,7 @@ func TestMobileconfigCannotTakeTheDevice(t *testing.T) {
 	}
 	f.ID = "takeover"
 	var known *enroll.Error
-	if err := (policy.Policy{Name: "P", Profiles: []policy.Profile{f}}).Check(); !errors.As(err, &known) || known.Code != "payload_forbidden" {
+	if err := (policy.Policy{Name: "P", Profiles: []document.Profile{f}}).Check(); !errors.As(err, &known) || known.Code != "payload_forbidden" {
 		t.Errorf("error %v", err)
 	}
 }

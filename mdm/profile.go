@@ -17,6 +17,7 @@ import (
 	"rollcall/enroll"
 	"rollcall/mdm/plist"
 	"rollcall/policy"
+	"rollcall/policy/document"
 )
 
 // EnrollmentIdentifier is the stable top-level PayloadIdentifier of the
@@ -146,7 +147,7 @@ func (p *Profiles) Trust() ([]byte, error) {
 
 // Configuration is the profile of a policy under its stable identifier. UUIDs
 // derive from the content, so that the same content is the same profile.
-func (p *Profiles) Configuration(identifier string, f policy.Profile) ([]byte, error) {
+func (p *Profiles) Configuration(identifier string, f document.Profile) ([]byte, error) {
 	var payloads []any
 	all, err := json.Marshal(f)
 	if err != nil {
@@ -183,7 +184,7 @@ func (p *Profiles) Configuration(identifier string, f policy.Profile) ([]byte, e
 // plain takes the policy's own dictionary type out of a value.
 func plain(v any) any {
 	switch v := v.(type) {
-	case policy.Dict:
+	case document.Dict:
 		return plain(map[string]any(v))
 	case map[string]any:
 		out := make(map[string]any, len(v))
@@ -257,8 +258,8 @@ const maxMobileconfig = 8 << 20
 // policy: its payloads with their types, identifiers and UUIDs. A signature is
 // checked for integrity and then dropped, since the profile is written anew
 // under an identifier of ours.
-func ParseMobileconfig(data []byte) (policy.Profile, error) {
-	var f policy.Profile
+func ParseMobileconfig(data []byte) (document.Profile, error) {
+	var f document.Profile
 	if len(data) > maxMobileconfig {
 		return f, bad("mobileconfig_too_large", "the profile has more than %d bytes", maxMobileconfig)
 	}
@@ -289,7 +290,7 @@ func ParseMobileconfig(data []byte) (policy.Profile, error) {
 		if !ok {
 			return f, bad("mobileconfig_payload", "PayloadContent[%d] is not a dictionary", i)
 		}
-		var p policy.Payload
+		var p document.Payload
 		p.Type, _ = d["PayloadType"].(string)
 		p.Identifier, _ = d["PayloadIdentifier"].(string)
 		p.UUID, _ = d["PayloadUUID"].(string)
@@ -297,7 +298,7 @@ func ParseMobileconfig(data []byte) (policy.Profile, error) {
 		for _, k := range []string{"PayloadType", "PayloadVersion", "PayloadIdentifier", "PayloadUUID", "PayloadDisplayName", "PayloadDescription", "PayloadOrganization"} {
 			delete(d, k)
 		}
-		p.Content = policy.Dict(d)
+		p.Content = document.Dict(d)
 		f.Payloads = append(f.Payloads, p)
 	}
 	if len(f.Payloads) == 0 {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/enroll"
+	"rollcall/policy/document"
 )
 
 // Step is one thing to do on a device, without its wire form.
@@ -21,7 +22,7 @@ type (
 	SetDeviceName  struct{ Name string }
 	InstallProfile struct {
 		Identifier string // PayloadIdentifier
-		Profile    Profile
+		Profile    document.Profile
 	}
 	RemoveProfile    struct{ Identifier string }
 	DeviceConfigured struct{}

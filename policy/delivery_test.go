@@ -7,17 +7,18 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rollcall/enroll"
+	"rollcall/policy/document"
 )
 
 func TestDesired(t *testing.T) {
-	profile := func(id, ssid string) Profile {
-		return Profile{ID: id, Payloads: []Payload{{Type: "com.apple.wifi.managed", Content: Dict{"SSID_STR": ssid}}}}
+	profile := func(id, ssid string) document.Profile {
+		return document.Profile{ID: id, Payloads: []document.Payload{{Type: "com.apple.wifi.managed", Content: document.Dict{"SSID_STR": ssid}}}}
 	}
 	titled := profile("two", "b")
 	titled.DisplayName = "Guest network"
 	nameless := Policy{ID: "P0", Name: "Base"}
-	first := Policy{ID: "P1", Name: "Office", DeviceName: "office-{serial}-{serial}", Profiles: []Profile{profile("one", "a"), titled}}
-	second := Policy{ID: "P2", Name: "Lab", DeviceName: "lab", Profiles: []Profile{profile("one", "a")}}
+	first := Policy{ID: "P1", Name: "Office", DeviceName: "office-{serial}-{serial}", Profiles: []document.Profile{profile("one", "a"), titled}}
+	second := Policy{ID: "P2", Name: "Lab", DeviceName: "lab", Profiles: []document.Profile{profile("one", "a")}}
 	queries := []string{"query:device Device information {}", "query:security Security information {}"}
 	office := []string{"profile:rollcall.policy.P1.one Office: one rollcall.policy.P1.one", "profile:rollcall.policy.P1.two Guest network rollcall.policy.P1.two"}
 	lab := []string{"profile:rollcall.policy.P2.one Lab: one rollcall.policy.P2.one"}
@@ -91,7 +92,7 @@ func TestDesiredHash(t *testing.T) {
 		"integer":    func(p *Policy) { p.Profiles[0].Payloads[0].Content["n"] = int64(1) },
 		"identifier": func(p *Policy) { p.Profiles[0].Payloads[0].Identifier = "x" },
 		"title":      func(p *Policy) { p.Profiles[0].DisplayName = "x" },
-		"payloads":   func(p *Policy) { p.Profiles[0].Payloads = append(p.Profiles[0].Payloads, Payload{Type: "a"}) },
+		"payloads":   func(p *Policy) { p.Profiles[0].Payloads = append(p.Profiles[0].Payloads, document.Payload{Type: "a"}) },
 	} {
 		changed := good()
 		changed.ID = "P"
@@ -241,5 +242,5 @@ func TestHashOfContentWithoutJSON(t *testing.T) {
 			t.Error("a policy without a JSON form has a hash")
 		}
 	}()
-	Desired(enroll.Device{}, []Policy{{ID: "P", Profiles: []Profile{{ID: "a", Payloads: []Payload{{Content: Dict{"a": nil}}}}}}}, false)
+	Desired(enroll.Device{}, []Policy{{ID: "P", Profiles: []document.Profile{{ID: "a", Payloads: []document.Payload{{Content: document.Dict{"a": nil}}}}}}}, false)
 }

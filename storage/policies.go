@@ -7,6 +7,7 @@ import (
 
 	"rollcall/enroll"
 	"rollcall/policy"
+	"rollcall/policy/document"
 )
 
 var _ policy.Store = (*Store)(nil)
@@ -31,7 +32,7 @@ func (s *Store) policy(r policyRow) (policy.Policy, error) {
 	if err != nil {
 		return policy.Policy{}, err
 	}
-	profiles, err := decode[[]policy.Profile](string(text))
+	profiles, err := decode[[]document.Profile](string(text))
 	return policy.Policy{ID: r.ID, Name: r.Name, Version: r.Version, DeviceName: r.DeviceName, Profiles: profiles,
 		CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt)}, err
 }

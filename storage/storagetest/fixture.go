@@ -13,6 +13,7 @@ import (
 	"rollcall/mdm"
 	"rollcall/mdm/apns"
 	"rollcall/policy"
+	"rollcall/policy/document"
 	"rollcall/storage"
 )
 
@@ -196,8 +197,8 @@ func (w *world) policy(name, secret string) policy.Policy {
 		if old != nil {
 			p = *old
 		}
-		p.Profiles = []policy.Profile{{ID: "wifi", Payloads: []policy.Payload{{Type: "com.apple.wifi.managed",
-			Content: policy.Dict{"Password": secret, "Raw": []byte{1}, "Real": 1.0, "Number": int64(1)}}}}}
+		p.Profiles = []document.Profile{{ID: "wifi", Payloads: []document.Payload{{Type: "com.apple.wifi.managed",
+			Content: document.Dict{"Password": secret, "Raw": []byte{1}, "Real": 1.0, "Number": int64(1)}}}}}
 		return p, nil
 	})
 	w.ok(err)

@@ -1,4 +1,4 @@
-package policy
+package document
 
 import (
 	"bytes"
@@ -115,7 +115,8 @@ func checkText(s string) error {
 	return nil
 }
 
-func checkTexts(texts ...string) error {
+// CheckTexts says which of the strings cannot be part of a property list.
+func CheckTexts(texts ...string) error {
 	for _, s := range texts {
 		if err := checkText(s); err != nil {
 			return err
