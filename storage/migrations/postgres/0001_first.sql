@@ -7,10 +7,15 @@ CREATE TABLE users (
     email      TEXT COLLATE "C" NOT NULL,
     mobile     TEXT COLLATE "C" NOT NULL,
     created_at BIGINT NOT NULL,
-    updated_at BIGINT NOT NULL
+    updated_at BIGINT NOT NULL,
+    language   TEXT COLLATE "C" NOT NULL
 );
 CREATE UNIQUE INDEX users_by_email ON users (email, domain);
+CREATE INDEX users_by_domain ON users (domain, email);
 
+-- effective and what follows it is what lists and rule groups look at. It follows
+-- from the row and its owner and is written with the row. model, product and imei
+-- are blank until the user has accepted.
 CREATE TABLE devices (
     id            TEXT COLLATE "C" PRIMARY KEY,
     serial        TEXT COLLATE "C" NOT NULL,
@@ -38,43 +43,150 @@ CREATE TABLE devices (
     last_seen_at  BIGINT NOT NULL,
     created_at    BIGINT NOT NULL,
     updated_at    BIGINT NOT NULL,
-    version       BIGINT NOT NULL
+    version       BIGINT NOT NULL,
+    effective     TEXT COLLATE "C" NOT NULL,
+    source        TEXT COLLATE "C" NOT NULL,
+    domain        TEXT COLLATE "C" NOT NULL,
+    email         TEXT COLLATE "C" NOT NULL,
+    user_key      TEXT COLLATE "C" NOT NULL,
+    model         TEXT COLLATE "C" NOT NULL,
+    product       TEXT COLLATE "C" NOT NULL,
+    imei          TEXT COLLATE "C" NOT NULL,
+    asset_key     TEXT COLLATE "C" NOT NULL
 ) WITH (fillfactor = 85);
 CREATE UNIQUE INDEX devices_by_serial ON devices (serial);
-CREATE INDEX devices_by_state ON devices (state, serial);
 CREATE INDEX devices_by_platform ON devices (platform, serial);
-CREATE INDEX devices_by_name ON devices (name_key, serial) WHERE name_key <> '';
 CREATE INDEX devices_by_user ON devices (user_id, serial) WHERE user_id <> '';
-CREATE INDEX devices_blocked ON devices (serial) WHERE blocked_at > 0;
+-- For the number of devices a user has enrolled.
+CREATE INDEX devices_enrolled_by_user ON devices (user_id) WHERE state = 'enrolled' AND user_id <> '';
+CREATE INDEX devices_by_effective ON devices (effective, serial);
+CREATE INDEX devices_by_ownership ON devices (ownership, serial);
+CREATE INDEX devices_by_source ON devices (source, serial);
+CREATE INDEX devices_by_name ON devices (name_key, serial);
+CREATE INDEX devices_by_updated ON devices (updated_at, serial);
+CREATE INDEX devices_by_enrolled ON devices (enrolled_at, serial);
+CREATE INDEX devices_by_domain ON devices (domain, serial) WHERE domain <> '';
+CREATE INDEX devices_by_email ON devices (email, serial) WHERE email <> '';
+CREATE INDEX devices_by_user_name ON devices (user_key, serial) WHERE user_key <> '';
+CREATE INDEX devices_by_model ON devices (model, serial) WHERE model <> '';
+CREATE INDEX devices_by_imei ON devices (imei, serial) WHERE imei <> '';
+CREATE INDEX devices_by_asset ON devices (asset_key, serial) WHERE asset_key <> '';
+CREATE INDEX devices_expiring ON devices (expires_at) WHERE expires_at > 0;
 
+-- fingerprint is a hash of the file and all options. lease_until is 0 where
+-- no worker has the import.
 CREATE TABLE imports (
-    id         TEXT COLLATE "C" PRIMARY KEY,
-    file_name  TEXT COLLATE "C" NOT NULL,
-    sha256     TEXT COLLATE "C" NOT NULL,
-    domain     TEXT COLLATE "C" NOT NULL,
-    created_by TEXT COLLATE "C" NOT NULL,
-    created_at BIGINT NOT NULL,
-    all_rows   BIGINT NOT NULL,
-    new_rows   BIGINT NOT NULL,
-    changed    BIGINT NOT NULL,
-    unchanged  BIGINT NOT NULL,
-    users_new  BIGINT NOT NULL
+    id            TEXT COLLATE "C" PRIMARY KEY,
+    state         TEXT COLLATE "C" NOT NULL,
+    file_name     TEXT COLLATE "C" NOT NULL,
+    size          BIGINT NOT NULL,
+    sha256        TEXT COLLATE "C" NOT NULL,
+    fingerprint   TEXT COLLATE "C" NOT NULL,
+    lines         BIGINT NOT NULL,
+    nature        TEXT COLLATE "C" NOT NULL,
+    options       TEXT COLLATE "C" NOT NULL,
+    charset       TEXT COLLATE "C" NOT NULL,
+    delimiter     TEXT COLLATE "C" NOT NULL,
+    file_columns  TEXT COLLATE "C" NOT NULL,
+    counts        TEXT COLLATE "C" NOT NULL,
+    done          BIGINT NOT NULL,
+    stale         BIGINT NOT NULL,
+    problem       TEXT COLLATE "C" NOT NULL,
+    created_by    TEXT COLLATE "C" NOT NULL,
+    created_at    BIGINT NOT NULL,
+    planned_at    BIGINT NOT NULL,
+    applied_by    TEXT COLLATE "C" NOT NULL,
+    applied_at    BIGINT NOT NULL,
+    reverted_by   TEXT COLLATE "C" NOT NULL,
+    reverted_at   BIGINT NOT NULL,
+    reverted      TEXT COLLATE "C" NOT NULL,
+    worker        TEXT COLLATE "C" NOT NULL,
+    lease_until   BIGINT NOT NULL
+);
+CREATE INDEX imports_by_fingerprint ON imports (fingerprint);
+CREATE INDEX imports_open ON imports (id) WHERE state IN ('uploading', 'uploaded', 'planning', 'applying', 'reverting');
+
+-- The file in compressed parts.
+CREATE TABLE import_chunks (
+    import_id TEXT COLLATE "C" NOT NULL REFERENCES imports (id) ON DELETE CASCADE,
+    seq       BIGINT NOT NULL,
+    data      BYTEA NOT NULL,
+    PRIMARY KEY (import_id, seq)
 );
 
-CREATE TABLE device_groups (
-    id         TEXT COLLATE "C" PRIMARY KEY,
-    name       TEXT COLLATE "C" NOT NULL,
-    created_at BIGINT NOT NULL,
+-- The plan, a row for each line. base is the version of the device it was made
+-- against; old and fresh are the row of devices before and after (JSON), empty
+-- where the device is not written.
+CREATE TABLE import_rows (
+    import_id TEXT COLLATE "C" NOT NULL REFERENCES imports (id) ON DELETE CASCADE,
+    line      BIGINT NOT NULL,
+    action    TEXT COLLATE "C" NOT NULL,
+    serial    TEXT COLLATE "C" NOT NULL,
+    email     TEXT COLLATE "C" NOT NULL,
+    device_id TEXT COLLATE "C" NOT NULL,
+    base      BIGINT NOT NULL,
+    old       TEXT COLLATE "C" NOT NULL,
+    fresh     TEXT COLLATE "C" NOT NULL,
+    detail    TEXT COLLATE "C" NOT NULL,
+    warned    BOOLEAN NOT NULL,
+    revert    TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (import_id, line)
+);
+CREATE INDEX import_rows_by_action ON import_rows (import_id, action, line);
+
+-- The users of a plan; base is updated_at of the user it was made against.
+CREATE TABLE import_users (
+    import_id TEXT COLLATE "C" NOT NULL REFERENCES imports (id) ON DELETE CASCADE,
+    email     TEXT COLLATE "C" NOT NULL,
+    user_id   TEXT COLLATE "C" NOT NULL,
+    base      BIGINT NOT NULL,
+    old       TEXT COLLATE "C" NOT NULL,
+    fresh     TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (import_id, email)
+);
+
+-- What a plan adds to devices, or takes from them: groups and policies by name.
+CREATE TABLE import_links (
+    import_id TEXT COLLATE "C" NOT NULL REFERENCES imports (id) ON DELETE CASCADE,
+    line      BIGINT NOT NULL,
+    kind      TEXT COLLATE "C" NOT NULL,
+    name      TEXT COLLATE "C" NOT NULL,
+    device_id TEXT COLLATE "C" NOT NULL,
+    adding    BOOLEAN NOT NULL,
+    PRIMARY KEY (import_id, line, kind, name)
+);
+
+CREATE TABLE import_presets (
+    name       TEXT COLLATE "C" PRIMARY KEY,
+    preset     TEXT COLLATE "C" NOT NULL,
     updated_at BIGINT NOT NULL
+);
+
+-- A rule group has a rule (JSON). Its evaluation over the devices that were
+-- there before has come to evaluated_to, an ID; generation grows with each
+-- change of the rule.
+CREATE TABLE device_groups (
+    id             TEXT COLLATE "C" PRIMARY KEY,
+    name           TEXT COLLATE "C" NOT NULL,
+    created_at     BIGINT NOT NULL,
+    updated_at     BIGINT NOT NULL,
+    rule           TEXT COLLATE "C" NOT NULL DEFAULT '',
+    generation     BIGINT NOT NULL DEFAULT 0,
+    evaluating     BOOLEAN NOT NULL DEFAULT FALSE,
+    evaluated_to   TEXT COLLATE "C" NOT NULL DEFAULT '',
+    evaluated      BIGINT NOT NULL DEFAULT 0,
+    evaluate_total BIGINT NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX device_groups_by_name ON device_groups (name);
 
 CREATE TABLE memberships (
     group_id  TEXT COLLATE "C" NOT NULL REFERENCES device_groups (id) ON DELETE CASCADE,
     device_id TEXT COLLATE "C" NOT NULL REFERENCES devices (id) ON DELETE CASCADE,
+    serial    TEXT COLLATE "C" NOT NULL,
     PRIMARY KEY (group_id, device_id)
 );
 CREATE INDEX memberships_by_device ON memberships (device_id);
+CREATE INDEX memberships_by_serial ON memberships (group_id, serial);
 
 CREATE TABLE settings (
     name       TEXT COLLATE "C" PRIMARY KEY,
@@ -86,7 +198,6 @@ CREATE TABLE requests (
     id          TEXT COLLATE "C" PRIMARY KEY,
     device_id   TEXT COLLATE "C" NOT NULL REFERENCES devices (id) ON DELETE CASCADE,
     user_id     TEXT COLLATE "C" NOT NULL,
-    secret_hash BYTEA NOT NULL,
     state       TEXT COLLATE "C" NOT NULL,
     ownership   TEXT COLLATE "C" NOT NULL,
     created_by  TEXT COLLATE "C" NOT NULL,
@@ -94,32 +205,41 @@ CREATE TABLE requests (
     expires_at  BIGINT NOT NULL,
     opened_at   BIGINT NOT NULL,
     accepted_at BIGINT NOT NULL,
-    closed_at   BIGINT NOT NULL
+    closed_at   BIGINT NOT NULL,
+    via         TEXT COLLATE "C" NOT NULL,
+    problem     TEXT COLLATE "C" NOT NULL,
+    reminded_at BIGINT NOT NULL
 );
-CREATE UNIQUE INDEX requests_by_secret ON requests (secret_hash);
 CREATE INDEX requests_by_device ON requests (device_id, id);
 CREATE INDEX requests_open ON requests (expires_at) WHERE closed_at = 0;
+CREATE INDEX requests_by_state ON requests (state, id);
 
 CREATE TABLE decisions (
-    id          TEXT COLLATE "C" PRIMARY KEY,
-    at          BIGINT NOT NULL,
-    channel     TEXT COLLATE "C" NOT NULL,
-    platform    TEXT COLLATE "C" NOT NULL,
-    serial      TEXT COLLATE "C" NOT NULL,
-    evidence    TEXT COLLATE "C" NOT NULL,
-    facts       TEXT COLLATE "C" NOT NULL,
-    mode        TEXT COLLATE "C" NOT NULL,
-    outcome     TEXT COLLATE "C" NOT NULL,
-    code        TEXT COLLATE "C" NOT NULL,
-    enforced    TEXT COLLATE "C" NOT NULL,
-    device_id   TEXT COLLATE "C" NOT NULL,
-    request_id  TEXT COLLATE "C" NOT NULL,
-    trace       TEXT COLLATE "C" NOT NULL,
-    remote_addr TEXT COLLATE "C" NOT NULL
+    id              TEXT COLLATE "C" PRIMARY KEY,
+    at              BIGINT NOT NULL,
+    channel         TEXT COLLATE "C" NOT NULL,
+    platform        TEXT COLLATE "C" NOT NULL,
+    serial          TEXT COLLATE "C" NOT NULL,
+    evidence        TEXT COLLATE "C" NOT NULL,
+    facts           TEXT COLLATE "C" NOT NULL,
+    mode            TEXT COLLATE "C" NOT NULL,
+    outcome         TEXT COLLATE "C" NOT NULL,
+    code            TEXT COLLATE "C" NOT NULL,
+    enforced        TEXT COLLATE "C" NOT NULL,
+    device_id       TEXT COLLATE "C" NOT NULL,
+    request_id      TEXT COLLATE "C" NOT NULL,
+    trace           TEXT COLLATE "C" NOT NULL,
+    remote_addr     TEXT COLLATE "C" NOT NULL,
+    near_misses     TEXT COLLATE "C" NOT NULL DEFAULT 'null',
+    repaired_at     BIGINT NOT NULL DEFAULT 0,
+    repaired_by     TEXT COLLATE "C" NOT NULL DEFAULT '',
+    repaired_serial TEXT COLLATE "C" NOT NULL DEFAULT ''
 );
 CREATE INDEX decisions_by_serial ON decisions (serial, id);
 CREATE INDEX decisions_by_outcome ON decisions (outcome, id);
 CREATE INDEX decisions_by_code ON decisions (code, id);
+CREATE INDEX decisions_by_age ON decisions (at, id);
+CREATE INDEX decisions_by_time ON decisions (serial, at, id);
 
 CREATE TABLE policies (
     id          TEXT COLLATE "C" PRIMARY KEY,
@@ -144,6 +264,8 @@ CREATE INDEX bindings_by_group ON bindings (group_id) WHERE group_id <> '';
 CREATE INDEX bindings_by_device ON bindings (device_id) WHERE device_id <> '';
 
 -- A device channel has parent_id '' and user_id ''; a user channel names both.
+-- disenroll_id is the command that removes the enrollment profile; its success
+-- ends the enrollment.
 CREATE TABLE enrollments (
     id               TEXT COLLATE "C" PRIMARY KEY,
     device_id        TEXT COLLATE "C" NOT NULL,
@@ -166,7 +288,8 @@ CREATE TABLE enrollments (
     enrolled_at      BIGINT NOT NULL,
     last_seen_at     BIGINT NOT NULL,
     push_inactive_at BIGINT NOT NULL,
-    ended_at         BIGINT NOT NULL
+    ended_at         BIGINT NOT NULL,
+    disenroll_id     TEXT COLLATE "C" NOT NULL DEFAULT ''
 ) WITH (fillfactor = 80);
 CREATE UNIQUE INDEX enrollments_by_fingerprint ON enrollments (fingerprint, user_id) WHERE ended_at = 0;
 CREATE UNIQUE INDEX enrollments_by_next_fingerprint ON enrollments (next_fingerprint, user_id) WHERE ended_at = 0 AND next_fingerprint <> '';
@@ -268,3 +391,183 @@ CREATE TABLE tokens (
     revoked_at   BIGINT NOT NULL
 );
 CREATE UNIQUE INDEX tokens_by_hash ON tokens (hash);
+
+-- A request has a secret for each link that was made for it, and all are good.
+CREATE TABLE request_secrets (
+    hash       BYTEA PRIMARY KEY,
+    request_id TEXT COLLATE "C" NOT NULL REFERENCES requests (id) ON DELETE CASCADE
+);
+CREATE INDEX request_secrets_by_request ON request_secrets (request_id);
+
+-- due_at is when the next attempt is wanted, 0: never again. attempts counts
+-- claims; a worker that finds another number has lost its lease.
+CREATE TABLE messages (
+    id          TEXT COLLATE "C" PRIMARY KEY,
+    request_id  TEXT COLLATE "C" NOT NULL REFERENCES requests (id) ON DELETE CASCADE,
+    kind        TEXT COLLATE "C" NOT NULL,
+    via         TEXT COLLATE "C" NOT NULL,
+    secret      BYTEA, -- sealed; NULL when finished
+    created_at  BIGINT NOT NULL,
+    due_at      BIGINT NOT NULL,
+    lease_until BIGINT NOT NULL,
+    attempts    BIGINT NOT NULL,
+    error       TEXT COLLATE "C" NOT NULL,
+    sent_at     BIGINT NOT NULL,
+    finished_at BIGINT NOT NULL
+);
+CREATE INDEX messages_due ON messages (via, due_at) WHERE due_at > 0;
+CREATE INDEX messages_by_request ON messages (request_id, id);
+
+-- The rules of the gate in their order.
+CREATE TABLE gate_rules (
+    name       TEXT COLLATE "C" PRIMARY KEY,
+    position   BIGINT NOT NULL,
+    enabled    BOOLEAN NOT NULL,
+    conditions TEXT COLLATE "C" NOT NULL,
+    action     TEXT COLLATE "C" NOT NULL,
+    evidence   TEXT COLLATE "C" NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+
+-- Devices that the gate held. A rejection outlives the row of its device, for
+-- which device_id is then NULL; anything else ends with it.
+CREATE TABLE approvals (
+    serial      TEXT COLLATE "C" PRIMARY KEY,
+    device_id   TEXT COLLATE "C" REFERENCES devices (id) ON DELETE CASCADE,
+    state       TEXT COLLATE "C" NOT NULL,
+    decision_id TEXT COLLATE "C" NOT NULL,
+    attempts    BIGINT NOT NULL,
+    asked_at    BIGINT NOT NULL,
+    last_at     BIGINT NOT NULL,
+    decided_at  BIGINT NOT NULL,
+    decided_by  TEXT COLLATE "C" NOT NULL
+);
+CREATE INDEX approvals_by_state ON approvals (state, serial);
+CREATE INDEX approvals_by_device ON approvals (device_id) WHERE device_id IS NOT NULL;
+
+CREATE TABLE domains (
+    name       TEXT COLLATE "C" PRIMARY KEY,
+    created_at BIGINT NOT NULL
+);
+INSERT INTO domains (name, created_at) VALUES ('local', 0);
+
+-- When a device was last heard of, to the minute. It stands beside the device:
+-- an index of devices on what changes all the time would make each of these
+-- changes a change of every index.
+CREATE TABLE device_seen (
+    device_id TEXT COLLATE "C" PRIMARY KEY,
+    serial    TEXT COLLATE "C" NOT NULL,
+    at        BIGINT NOT NULL
+);
+CREATE INDEX device_seen_by_time ON device_seen (at, serial);
+
+CREATE TABLE device_tags (
+    tag       TEXT COLLATE "C" NOT NULL,
+    serial    TEXT COLLATE "C" NOT NULL,
+    device_id TEXT COLLATE "C" NOT NULL,
+    PRIMARY KEY (tag, serial)
+);
+CREATE INDEX device_tags_by_device ON device_tags (device_id);
+
+CREATE TABLE device_events (
+    id        TEXT COLLATE "C" PRIMARY KEY,
+    device_id TEXT COLLATE "C" NOT NULL,
+    at        BIGINT NOT NULL,
+    kind      TEXT COLLATE "C" NOT NULL,
+    actor     TEXT COLLATE "C" NOT NULL,
+    import_id TEXT COLLATE "C" NOT NULL,
+    changes   TEXT COLLATE "C" NOT NULL
+);
+CREATE INDEX device_events_by_device ON device_events (device_id, at, id);
+
+-- The last place of a stream, and of the audit log with the hash of its last
+-- entry. Who adds to one of them locks its row until the end.
+CREATE TABLE heads (
+    name TEXT COLLATE "C" PRIMARY KEY,
+    seq  BIGINT NOT NULL,
+    hash BYTEA NOT NULL
+);
+INSERT INTO heads (name, seq, hash) VALUES ('events', 0, ''), ('audit', 0, '');
+
+-- seq is 0 until the event is published: places are given after the commit of
+-- what it tells, so that nobody who reads in their order misses one.
+CREATE TABLE events (
+    id   TEXT COLLATE "C" PRIMARY KEY,
+    seq  BIGINT NOT NULL,
+    type TEXT COLLATE "C" NOT NULL,
+    at   BIGINT NOT NULL,
+    refs TEXT COLLATE "C" NOT NULL
+);
+CREATE UNIQUE INDEX events_by_seq ON events (seq) WHERE seq > 0;
+CREATE INDEX events_new ON events (id) WHERE seq = 0;
+
+CREATE TABLE webhooks (
+    id              TEXT COLLATE "C" PRIMARY KEY,
+    url             TEXT COLLATE "C" NOT NULL,
+    types           TEXT COLLATE "C" NOT NULL,
+    secret          BYTEA NOT NULL, -- sealed
+    created_at      BIGINT NOT NULL,
+    updated_at      BIGINT NOT NULL,
+    disabled_at     BIGINT NOT NULL,
+    disabled_reason TEXT COLLATE "C" NOT NULL,
+    failures        BIGINT NOT NULL, -- in a row
+    failing_since   BIGINT NOT NULL,
+    paused_until    BIGINT NOT NULL
+);
+
+-- due_at is when to try next, 0: finished.
+CREATE TABLE webhook_deliveries (
+    id          TEXT COLLATE "C" PRIMARY KEY,
+    webhook_id  TEXT COLLATE "C" NOT NULL REFERENCES webhooks (id) ON DELETE CASCADE,
+    event_id    TEXT COLLATE "C" NOT NULL,
+    event_type  TEXT COLLATE "C" NOT NULL,
+    state       TEXT COLLATE "C" NOT NULL,
+    attempts    BIGINT NOT NULL,
+    created_at  BIGINT NOT NULL,
+    expires_at  BIGINT NOT NULL,
+    due_at      BIGINT NOT NULL,
+    lease_until BIGINT NOT NULL,
+    tried_at    BIGINT NOT NULL,
+    status      BIGINT NOT NULL,
+    error       TEXT COLLATE "C" NOT NULL
+);
+CREATE INDEX webhook_deliveries_due ON webhook_deliveries (webhook_id, due_at) WHERE due_at > 0;
+CREATE INDEX webhook_deliveries_by_webhook ON webhook_deliveries (webhook_id, id);
+
+CREATE TABLE audit (
+    seq         BIGINT PRIMARY KEY,
+    id          TEXT COLLATE "C" NOT NULL,
+    at          BIGINT NOT NULL,
+    token_id    TEXT COLLATE "C" NOT NULL,
+    token_name  TEXT COLLATE "C" NOT NULL,
+    operation   TEXT COLLATE "C" NOT NULL,
+    path        TEXT COLLATE "C" NOT NULL,
+    request_id  TEXT COLLATE "C" NOT NULL,
+    remote_addr TEXT COLLATE "C" NOT NULL,
+    kind        TEXT COLLATE "C" NOT NULL,
+    object_key  TEXT COLLATE "C" NOT NULL,
+    old_value   TEXT COLLATE "C" NOT NULL,
+    new_value   TEXT COLLATE "C" NOT NULL,
+    hash        BYTEA NOT NULL
+);
+CREATE INDEX audit_by_object ON audit (kind, object_key, seq);
+CREATE INDEX audit_by_token ON audit (token_id, seq);
+CREATE INDEX audit_by_operation ON audit (operation, seq);
+CREATE INDEX audit_by_time ON audit (at, seq);
+
+-- What was answered to a request with an Idempotency-Key. status is 0 while it
+-- runs, for as long as lease_until says.
+CREATE TABLE answers (
+    token_id     TEXT COLLATE "C" NOT NULL,
+    name         TEXT COLLATE "C" NOT NULL,
+    target       TEXT COLLATE "C" NOT NULL,
+    body_hash    BYTEA NOT NULL,
+    status       BIGINT NOT NULL,
+    content_type TEXT COLLATE "C" NOT NULL,
+    body         BYTEA, -- sealed
+    created_at   BIGINT NOT NULL,
+    lease_until  BIGINT NOT NULL,
+    PRIMARY KEY (token_id, name)
+);
+CREATE INDEX answers_by_age ON answers (created_at);
