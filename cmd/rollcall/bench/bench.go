@@ -21,7 +21,10 @@ const (
 	partFirst       part = "first"
 	partPush        part = "push"
 	partImport      part = "import"
+	partFile        part = "file"
 	partGate        part = "gate"
+	partList        part = "list"
+	partExport      part = "export"
 )
 
 // scale is how much of everything.
@@ -37,27 +40,29 @@ type scale struct {
 	Commands  int // for each phone in an acknowledge run
 	Pushes    int
 	Import    int // rows of the CSV file
-	Roll      int // rows that the gate looks at
+	File      int // bytes of a large CSV file, of as many rows
+	Roll      int // rows that the gate and the lists look at
 	Decisions int
+	Pages     int // read of each list
 }
 
 // The scales of a whole measurement and of a look whether everything works.
 var (
 	whole = scale{Runs: 3, Keys: 16, Phones: 200, Load: 5 * time.Second, Warm: time.Second, Peer: []int{1, 4, 128}, PeerLoad: 2 * time.Second,
-		Past: 10_000, Commands: 40, Pushes: 20_000, Import: 100_000, Roll: 1_000_000, Decisions: 2_000}
+		Past: 10_000, Commands: 40, Pushes: 20_000, Import: 100_000, File: 64 << 20, Roll: 1_000_000, Decisions: 2_000, Pages: 20}
 	quick = scale{Runs: 1, Keys: 8, Phones: 24, Load: time.Second, Warm: 200 * time.Millisecond, Peer: []int{1}, PeerLoad: 500 * time.Millisecond,
-		Past: 500, Commands: 25, Pushes: 1_000, Import: 2_000, Roll: 50_000, Decisions: 300}
+		Past: 500, Commands: 25, Pushes: 1_000, Import: 2_000, File: 1 << 20, Roll: 50_000, Decisions: 300, Pages: 5}
 )
 
 // wholeTimeout ends a measurement that hangs.
-const wholeTimeout = 12 * time.Minute
+const wholeTimeout = 25 * time.Minute
 
 // Measure is the command that measures.
 type Measure struct {
 	Write  string   `help:"File for the document; default: standard output." type:"path"`
 	Quick  bool     `help:"A look whether everything works, in under a minute. The figures mean little."`
 	Engine []string `help:"Databases to measure on." enum:"postgres,sqlite" default:"postgres,sqlite"`
-	Only   []string `help:"Parts to measure; default: all." enum:"enroll,idle,acknowledge,first,push,import,gate"`
+	Only   []string `help:"Parts to measure; default: all." enum:"enroll,idle,acknowledge,first,push,import,file,gate,list,export"`
 	Runs   int      `help:"Runs of each part, instead of the usual number." hidden:""`
 	Keep   string   `help:"Folder to keep CPU profiles of every part in." type:"path" hidden:""`
 
@@ -125,7 +130,7 @@ type result struct {
 	Costs    map[part]cost
 	Peer     map[int]load // Idle by number of workers
 	Profiles map[part]string
-	Notes    []string
+	Slowest  map[figure]string // what a figure is that of, where many were looked at
 }
 
 // cost is what one operation of a part takes of the CPUs.
@@ -149,14 +154,9 @@ func (m *Measure) on(ctx context.Context, name string, s scale) (*result, error)
 	}
 	defer e.stop()
 	b := &bench{Measure: m, scale: s, engine: e, dir: dir,
-		result: &result{Engine: name, Figures: map[figure]series{}, Costs: map[part]cost{}, Peer: map[int]load{}, Profiles: map[part]string{}}}
-	if err := b.withServer(ctx); err != nil {
+		result: &result{Engine: name, Figures: map[figure]series{}, Costs: map[part]cost{}, Peer: map[int]load{}, Profiles: map[part]string{}, Slowest: map[figure]string{}}}
+	if err := errors.Join(b.withServer(ctx), b.withRoll(ctx)); err != nil {
 		return nil, err
-	}
-	if m.wants(partGate) {
-		if err := b.gate(ctx); err != nil {
-			return nil, err
-		}
 	}
 	return b.result, nil
 }
@@ -172,8 +172,17 @@ type bench struct {
 	profiling string // file of the CPU profile of the timed part; empty: none
 }
 
-// withServer measures what a server answers.
+// step measures a part.
+type step struct {
+	part    part
+	measure func(context.Context) error
+}
+
+// withServer measures what a server answers whose roll is small.
 func (b *bench) withServer(ctx context.Context) error {
+	if !slices.ContainsFunc([]part{partEnroll, partIdle, partAcknowledge, partFirst, partPush, partImport, partFile}, b.wants) {
+		return nil
+	}
 	s, err := b.open(ctx)
 	if err != nil {
 		return err
@@ -182,21 +191,22 @@ func (b *bench) withServer(ctx context.Context) error {
 	if b.result.Version, err = s.db.look(ctx); err != nil {
 		return err
 	}
+	if !b.wants(partEnroll) && slices.ContainsFunc([]part{partIdle, partAcknowledge, partFirst, partPush}, b.wants) {
+		if err := s.somePhones(ctx); err != nil {
+			return err
+		}
+	}
 	// The order matters: the phones of the first enrollment are those that
 	// connect, history comes after the runs without, and the rows made in bulk
 	// come last.
-	for _, step := range []struct {
-		part    part
-		measure func(context.Context) error
-	}{
-		{partEnroll, s.enrollments},
-		{partIdle, s.idles},
-		{partAcknowledge, s.acknowledgements},
-		{partFirst, s.firstCheckIns},
-		{partPush, s.pushes},
-		{partImport, s.imports},
-	} {
-		if step.part != partEnroll && !b.wants(step.part) {
+	return b.steps(ctx, []step{{partEnroll, s.enrollments}, {partIdle, s.idles}, {partAcknowledge, s.acknowledgements}, {partFirst, s.firstCheckIns}, {partPush, s.pushes},
+		{partImport, s.imports}, {partFile, s.largeFile}})
+}
+
+// steps measures those parts that are wanted.
+func (b *bench) steps(ctx context.Context, steps []step) error {
+	for _, step := range steps {
+		if !b.wants(step.part) {
 			continue
 		}
 		started := time.Now()

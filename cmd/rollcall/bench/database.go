@@ -193,17 +193,83 @@ func (d *database) history(ctx context.Context, udidPrefix string, each int) err
 	})
 }
 
-// roll makes of the one device on the roll so many, whose serials rollSerial
-// gives.
+// The full roll is made of one device and its owner.
+const (
+	rollTemplate = "TEMPLATE"
+	rollOwner    = "template@example.com"
+	rollGroup    = "bench" // a tenth of the devices are members
+	rollTag      = "bench" // a twentieth have it
+	rollOwners   = 10_000
+	// rollPlain: every so many rows there is one that is like the template,
+	// which the gate lets in. The others differ in all that lists look at.
+	rollPlain = 10
+)
+
+// roll makes of the template so many devices, whose serials rollSerial gives.
 func (d *database) roll(ctx context.Context, n int) error {
+	owner := func(number string) string { return "'owner-' || " + d.hex(8, number) }
+	email := func(number string) string {
+		return fmt.Sprintf("'owner-' || %s || '@example.com'", d.hex(8, number))
+	}
+	if err := d.multiply(ctx, "users", "email = '"+rollOwner+"'", rollOwners, map[string]string{
+		"id": owner("n.i"), "email": email("n.i"), "name": "'Owner ' || " + d.hex(8, "n.i"),
+	}); err != nil {
+		return err
+	}
+	// What is listed by does not follow from the place in the roll: each trait
+	// goes round in its own step.
+	varied := func(value string) string {
+		return fmt.Sprintf("CASE WHEN n.i %% %d = 0 THEN '' ELSE %s END", rollPlain, value)
+	}
+	of := func(step int, values ...string) string {
+		var b strings.Builder
+		fmt.Fprintf(&b, "CASE n.i / %d %% %d", step, len(values))
+		for i, v := range values {
+			fmt.Fprintf(&b, " WHEN %d THEN '%s'", i, v)
+		}
+		return b.String() + " END"
+	}
+	or := func(column, value string) string {
+		return fmt.Sprintf("CASE WHEN n.i %% %d = 0 THEN t.%s ELSE %s END", rollPlain, column, value)
+	}
 	serial := "upper(" + d.hex(8, fmt.Sprintf("(n.i * %d) %% 4294967296", scatter)) + ")"
-	return d.multiply(ctx, "devices", "serial = '"+rollTemplate+"'", n, map[string]string{
-		"id": "'01900000-0000-7000-8000-' || " + d.hex(12, "n.i"), "serial": serial, "serial_raw": serial,
-	})
+	scattered := func(modulus int) string { return fmt.Sprintf("(n.i * %d) %% %d", scatter, modulus) }
+	state := of(270, "pre_enrolled", "invited", "enrolled", "enrolled", "unenrolled")
+	source := of(90, "csv", "api", "dep")
+	accepted := fmt.Sprintf("n.i %% %d <> 0 AND n.i / 270 %% 5 >= 2", rollPlain)
+	told := func(value string) string { return "CASE WHEN " + accepted + " THEN " + value + " ELSE '' END" }
+	model, imei := fmt.Sprintf("n.i / 1350 %% %d", 20), "'49' || "+d.hex(13, "n.i")
+	when := "CASE WHEN " + accepted + " THEN t.created_at + " + scattered(1_000_000) + " * 1000000 ELSE 0 END"
+	user := "n.i * 7 % " + fmt.Sprint(rollOwners) + " + 1"
+	if err := d.multiply(ctx, "devices", "serial = '"+rollTemplate+"'", n, map[string]string{
+		"id": rollID(d, "n.i"), "serial": serial, "serial_raw": serial,
+		"platform": or("platform", of(10, "android", "ios", "apple")), "ownership": or("ownership", of(30, "personal", "corporate", "selectuser")),
+		"state": or("state", state), "effective": or("effective", state), "source": or("source", source), "sources": or("sources", "'{\"serial\":\"' || "+source+" || '\"}'"),
+		"name": varied("'Device ' || " + d.hex(6, scattered(1_000_000))), "name_key": varied("'device ' || " + d.hex(6, scattered(1_000_000))),
+		"user_id": owner(user), "email": email(user), "user_key": "'owner ' || " + d.hex(8, user),
+		"facts": fmt.Sprintf(`CASE WHEN %s THEN '{"imei":"' || %s || '","model":"iPhone ' || %s || '"}' ELSE t.facts END`, accepted, imei, "("+model+")"),
+		"model": told("'iphone ' || (" + model + ")"), "imei": told(imei), "asset_tag": "'INV-' || " + d.hex(8, "n.i"), "asset_key": "'inv-' || " + d.hex(8, "n.i"),
+		"tags":        fmt.Sprintf(`CASE WHEN n.i %% 20 = 7 THEN '["%s"]' ELSE t.tags END`, rollTag),
+		"accepted_at": when, "enrolled_at": when, "last_seen_at": when, "updated_at": "t.updated_at + n.i * 1000000",
+	}); err != nil {
+		return err
+	}
+	for _, table := range []struct{ name, columns, rows string }{
+		{"device_seen", "device_id, serial, at", "SELECT id, serial, last_seen_at FROM devices WHERE serial <> '" + rollTemplate + "'"},
+		{"memberships", "group_id, device_id, serial", fmt.Sprintf("SELECT '%s', %s, %s FROM %s WHERE n.i %% 10 = 3", rollGroup, rollID(d, "n.i"), serial, d.numbers(n))},
+		{"device_tags", "tag, device_id, serial", fmt.Sprintf("SELECT '%s', %s, %s FROM %s WHERE n.i %% 20 = 7", rollTag, rollID(d, "n.i"), serial, d.numbers(n))},
+	} {
+		if err := errors.Join(d.exec(ctx, "INSERT INTO "+table.name+" ("+table.columns+") "+table.rows), d.settle(ctx, table.name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// rollTemplate is the serial of the device that the roll is made of.
-const rollTemplate = "TEMPLATE"
+// rollID is the ID of a device of the full roll.
+func rollID(d *database, number string) string {
+	return "'01900000-0000-7000-8000-' || " + d.hex(12, number)
+}
 
 // scatter spreads serials over the index; being odd, it maps 32-bit numbers
 // one to one.

@@ -21,27 +21,33 @@ const (
 // enrollments measures how fast phones enroll. Those of the first run stay for
 // what comes after.
 func (s *site) enrollments(ctx context.Context) error {
-	run := func() (map[figure]float64, cost, error) {
-		f, err := s.newFleet(ctx, s.scale.Phones, nil)
-		if err != nil {
-			return nil, cost{}, err
-		}
-		l, c, err := s.enroll(ctx, f)
-		if err == nil {
-			err = s.quiet(ctx, f)
-		}
-		if s.phones == nil {
-			s.phones = f.Phones()
-		} else {
-			f.Close()
-		}
+	return s.runs(partEnroll, func() (map[figure]float64, cost, error) {
+		l, c, err := s.enrollFleet(ctx)
 		return map[figure]float64{enrollRate: l.Rate, enrollP50: l.P50, enrollP95: l.P95}, c, err
-	}
-	if s.wants(partEnroll) {
-		return s.runs(partEnroll, run)
-	}
-	_, _, err := run() // without phones nothing else can be measured
+	})
+}
+
+// somePhones enrolls those that others parts need.
+func (s *site) somePhones(ctx context.Context) error {
+	_, _, err := s.enrollFleet(ctx)
 	return err
+}
+
+func (s *site) enrollFleet(ctx context.Context) (l load, c cost, err error) {
+	f, err := s.newFleet(ctx, s.scale.Phones, nil)
+	if err != nil {
+		return l, c, err
+	}
+	l, c, err = s.enroll(ctx, f)
+	if err == nil {
+		err = s.quiet(ctx, f)
+	}
+	if s.phones == nil {
+		s.phones = f.Phones()
+	} else {
+		f.Close()
+	}
+	return l, c, err
 }
 
 // enroll lets phones come in over the air.

@@ -172,17 +172,28 @@ func (s *site) idle(ctx context.Context, requests []wire, n int, during time.Dur
 	if _, err := round(time.Now().Add(s.scale.Warm)); err != nil {
 		return l, c, 0, err
 	}
+	peak, err = s.peakDuring(ctx, func() error {
+		c, err = s.timed(func() (int, error) {
+			start := time.Now()
+			latencies, err := round(start.Add(during))
+			l = loadOf(latencies, time.Since(start))
+			return len(latencies), err
+		})
+		return err
+	})
+	return l, c, peak, err
+}
+
+// peakDuring is the greatest memory of the server while something is done, in
+// MiB.
+func (s *site) peakDuring(ctx context.Context, work func() error) (float64, error) {
 	watch, stop := context.WithCancel(ctx)
+	defer stop()
 	watched := make(chan float64)
 	go func() { watched <- s.peakMemory(watch) }()
-	c, err = s.timed(func() (int, error) {
-		start := time.Now()
-		latencies, err := round(start.Add(during))
-		l = loadOf(latencies, time.Since(start))
-		return len(latencies), err
-	})
+	err := work()
 	stop()
-	return l, c, <-watched, err
+	return <-watched, err
 }
 
 // peakMemory is the greatest memory of the server until ctx ends, in MiB.

@@ -3,55 +3,51 @@ package bench
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"os"
+	"io"
 	"path/filepath"
-	"runtime/pprof"
-	"slices"
-	"sync"
 	"time"
 
 	"rollcall/cmd/rollcall/app"
+	"rollcall/cmd/rollcall/stage"
 	"rollcall/enroll"
 )
 
-// imports measures how long a CSV file takes that puts new devices on the
-// roll, through the API.
-func (s *site) imports(ctx context.Context) error {
-	run := 0
-	return s.runs(partImport, func() (map[figure]float64, cost, error) {
-		run++
-		serials := make([]string, s.scale.Import)
-		for i := range serials {
-			serials[i] = fmt.Sprintf("C%d%s", run, rollSerial(i+1))
-		}
-		var took time.Duration
-		c, err := s.timed(func() (int, error) {
-			start := time.Now()
-			err := s.onRoll(ctx, serials)
-			took = time.Since(start)
-			return len(serials), err
-		})
-		return map[figure]float64{importSeconds: took.Seconds()}, c, err
-	})
-}
+// fullRoll is the name of the database with the full roll.
+const fullRoll = "rollcall_bench_roll"
 
-// gateFile is the name of the database of the gate, which has no server.
-const gateFile = "rollcall_bench_gate"
-
-// gate measures decisions on a full roll, with the commit that records them:
-// one at a time for the latency, eight at a time for the rate.
-func (b *bench) gate(ctx context.Context) error {
-	started := time.Now()
-	db, err := b.engine.create(gateFile)
+// withRoll measures what a full roll costs: decisions of the gate, made in this
+// process, then what a server answers about the same devices.
+func (b *bench) withRoll(ctx context.Context) error {
+	if !b.wants(partGate) && !b.wants(partList) && !b.wants(partExport) {
+		return nil
+	}
+	db, err := b.engine.create(fullRoll)
 	if err != nil {
 		return err
 	}
-	defer db.drop(b.engine, gateFile)
-	o := app.Options{DataDir: filepath.Join(b.dir, "gate"), Database: db.dsn, TLS: app.TLSOwn, MaxConns: 16, LogLevel: "error"}
+	defer db.drop(b.engine, fullRoll)
+	o := app.Options{DataDir: filepath.Join(b.dir, "roll"), Database: db.dsn, TLS: app.TLSOwn, MaxConns: 16, LogLevel: "error"}
 	if err := o.Check(); err != nil {
 		return err
 	}
+	if b.result.Version, err = db.look(ctx); err != nil {
+		return err
+	}
+	if err := b.fillRoll(ctx, o, db); err != nil {
+		return err
+	}
+	s := &site{bench: b, server: &process{}, log: filepath.Join(b.dir, "roll-server.log"), db: db}
+	if s.Stage, err = stage.Start(ctx, stage.Options{Database: db.dsn, LogLevel: "warn", Log: io.Discard, Elsewhere: s.server.elsewhere(s.log),
+		Change: func(of *app.Options) { of.DataDir = o.DataDir }}); err != nil {
+		return err
+	}
+	defer s.Stop()
+	return b.steps(ctx, []step{{partList, s.lists}, {partExport, s.exports}})
+}
+
+// fillRoll makes the roll, and asks the gate while no server has the database.
+func (b *bench) fillRoll(ctx context.Context, o app.Options, db *database) error {
+	started := time.Now()
 	store, err := app.OpenStore(ctx, o)
 	if err != nil {
 		return err
@@ -62,83 +58,16 @@ func (b *bench) gate(ctx context.Context) error {
 		return err
 	}
 	platform, ownership := enroll.PlatformIOS, enroll.OwnershipCorporate
-	if _, _, _, err := enroll.NewRoll(store, time.Now).Put(ctx, rollTemplate, enroll.DeviceInput{Platform: &platform, Ownership: &ownership}); err != nil {
+	if _, _, _, err := enroll.NewRoll(store, time.Now).Put(ctx, rollTemplate, enroll.DeviceInput{Platform: &platform, Ownership: &ownership,
+		User: &enroll.User{Domain: enroll.DefaultDomain, Email: rollOwner, Name: "Template"}}); err != nil {
+		return err
+	}
+	if err := store.CreateGroup(ctx, enroll.Group{ID: rollGroup, Name: rollGroup}); err != nil {
 		return err
 	}
 	if err := db.roll(ctx, b.scale.Roll); err != nil {
 		return err
 	}
-	if _, err := db.look(ctx); err != nil {
-		return err
-	}
-	gate := enroll.NewGate(store, time.Now)
-	if _, err := b.decisions(ctx, gate, 1, b.scale.Decisions/10); err != nil { // warm
-		return err
-	}
-	err = b.runs(partGate, func() (map[figure]float64, cost, error) {
-		if b.profiling != "" {
-			f, err := os.Create(b.profiling)
-			if err != nil {
-				return nil, cost{}, err
-			}
-			defer f.Close()
-			if err := pprof.StartCPUProfile(f); err != nil {
-				return nil, cost{}, err
-			}
-			defer pprof.StopCPUProfile()
-		}
-		before := cpuOf(os.Getpid(), db.postmaster)
-		one, err := b.decisions(ctx, gate, 1, b.scale.Decisions)
-		if err != nil {
-			return nil, cost{}, err
-		}
-		c := cost{usage: cpuOf(os.Getpid(), db.postmaster).minus(before), Count: len(one)}
-		c.Load = 0 // there is no load generator beside the gate
-		start := time.Now()
-		eight, err := b.decisions(ctx, gate, 8, b.scale.Decisions)
-		if err != nil {
-			return nil, cost{}, err
-		}
-		rate := float64(len(eight)) / time.Since(start).Seconds()
-		slices.Sort(one)
-		return map[figure]float64{gateP50: quantile(one, 0.50), gateP99: quantile(one, 0.99), gateRate: rate}, c, nil
-	})
-	b.say(partGate, started)
-	return err
-}
-
-// decisions asks the gate about devices, every fifth of them a stranger, and
-// gives the latencies.
-func (b *bench) decisions(ctx context.Context, gate *enroll.Gate, workers, n int) ([]time.Duration, error) {
-	var mu sync.Mutex
-	var group sync.WaitGroup
-	var latencies []time.Duration
-	var failed error
-	for range workers {
-		group.Go(func() {
-			var own []time.Duration
-			var err error
-			for i := 0; i < n/workers && err == nil; i++ {
-				serial, wanted := rollSerial(1+rand.IntN(b.scale.Roll)), enroll.AllowListed
-				if i%5 == 4 {
-					serial, wanted = "STRANGER"+serial, enroll.DenyNotPreEnrolled
-				}
-				start := time.Now()
-				d, e := gate.Decide(ctx, enroll.Attempt{Channel: enroll.ChannelOTA, Platform: enroll.PlatformIOS, Serial: serial, Evidence: enroll.EvidenceSigned,
-					Facts: enroll.Facts{UDID: "00008140-" + serial, Product: "iPhone17,2", BuildVersion: "23B85"}, RemoteAddr: "127.0.0.1:1"})
-				own = append(own, time.Since(start))
-				if err = e; err == nil && d.Code != wanted {
-					err = fmt.Errorf("bench: the gate answered %s where %s is right", d.Code, wanted)
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			latencies = append(latencies, own...)
-			if failed == nil {
-				failed = err
-			}
-		})
-	}
-	group.Wait()
-	return latencies, failed
+	fmt.Fprintf(b.progress, "%-9s %-12s %5.1f s\n", b.engine.name, "the roll", time.Since(started).Seconds())
+	return b.steps(ctx, []step{{partGate, func(ctx context.Context) error { return b.gate(ctx, db, store) }}})
 }

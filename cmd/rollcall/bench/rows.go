@@ -27,7 +27,14 @@ const (
 	gateP50       figure = "gate.p50"
 	gateP99       figure = "gate.p99"
 	gateRate      figure = "gate.rate"
-	importSeconds figure = "import.seconds"
+	importPlan    figure = "import.plan"
+	importApply   figure = "import.apply"
+	listSlowest   figure = "list.slowest"
+	listPairs     figure = "list.pairs"
+	exportSeconds figure = "export.seconds"
+	exportFirst   figure = "export.first"
+	memoryImport  figure = "memory.import"
+	memoryExport  figure = "memory.export"
 	firstCheckIn  figure = "first.seconds"
 	pushRate      figure = "push.rate"
 	memoryRest    figure = "memory.rest"
@@ -65,7 +72,14 @@ var rows = []row{
 	{figure: gateP50, what: "Gate decision at %s rows, p50", number: func(s scale) int { return s.Roll }, unit: milliseconds, part: partGate},
 	{figure: gateP99, what: "· p99", unit: milliseconds, most: 5, part: partGate},
 	{figure: gateRate, what: "· 8 at a time", unit: perSecond, part: partGate},
-	{figure: importSeconds, what: "CSV of %s rows: read, checked and on the roll", number: func(s scale) int { return s.Import }, unit: seconds, most: 20, part: partImport},
+	{figure: importPlan, what: "CSV of %s rows: uploaded and planned", number: func(s scale) int { return s.Import }, unit: seconds, most: 10, part: partImport},
+	{figure: importApply, what: "· applied", unit: seconds, most: 20, part: partImport},
+	{figure: memoryImport, what: "· memory of the server with a file of %s MiB (RSS, greatest)", number: func(s scale) int { return s.File >> 20 }, unit: mebibytes, most: 300, part: partFile},
+	{figure: listSlowest, what: "Device list of %s rows, page of 100, p95 of the slowest of all filters, sorts and searches", number: func(s scale) int { return s.Roll }, unit: milliseconds, most: 20, part: partList},
+	{figure: listPairs, what: "· of the slowest pair of two filters, or of a filter and a sort", unit: milliseconds, part: partList},
+	{figure: exportSeconds, what: "Export of %s devices as NDJSON", number: func(s scale) int { return s.Roll }, unit: seconds, part: partExport},
+	{figure: exportFirst, what: "· until the first of them has come", unit: milliseconds, part: partExport},
+	{figure: memoryExport, what: "· memory of the server (RSS, greatest)", unit: mebibytes, part: partExport},
 	{figure: firstCheckIn, what: "First check-in to last acknowledgement, 10 payloads", unit: seconds, most: 1, part: partFirst},
 	{figure: pushRate, what: "APNs pushes, from the outbox to the simulator and back", unit: perSecond, least: 5000, part: partPush},
 	{figure: memoryRest, what: "Memory of the server at rest (RSS)", unit: mebibytes, most: 60, part: partIdle},

@@ -89,7 +89,7 @@ func listen(in io.Reader, out *json.Encoder) {
 // stage sets.
 func flags(o app.Options) []string {
 	out := []string{"--listen=" + o.Listen, "--metrics-listen=" + o.MetricsListen, "--organization=" + o.Organization, "--data-dir=" + o.DataDir,
-		"--database=" + o.Database, "--tls=" + o.TLS, "--max-conns=" + strconv.Itoa(o.MaxConns), "--log-level=" + o.LogLevel,
+		"--database=" + o.Database, "--tls=" + o.TLS, "--max-conns=" + strconv.Itoa(o.MaxConns), "--log-level=" + o.LogLevel, fmt.Sprintf("--api-rate=%g", o.APIRate),
 		"--apns-host=" + o.APNSHost, "--apns-roots=" + o.APNSRoots}
 	for _, path := range o.DeviceCAs {
 		out = append(out, "--device-ca="+path)
