@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"rollcall/enroll"
+	"rollcall/policy/apple"
 	"rollcall/policy/document"
 )
 
@@ -25,6 +26,12 @@ type (
 		Profile    document.Profile
 	}
 	RemoveProfile    struct{ Identifier string }
+	QueryProfiles    struct{}                       // installed by this server
+	QueryApps        struct{ Identifiers []string } // bundle IDs; empty: all managed apps
+	Settings         struct{ Items []apple.Setting }
+	InstallApp       struct{ App apple.Install }
+	RemoveApp        struct{ Identifier string } // bundle ID of a managed app
+	Declare          struct{ Tokens []byte }     // what the endpoint "tokens" answers (JSON)
 	DeviceConfigured struct{}
 	RenewIdentity    struct{ EnrollmentID, DecisionID, DeviceID, Serial, UDID string }
 )
@@ -34,6 +41,12 @@ func (QuerySecurity) step()    {}
 func (SetDeviceName) step()    {}
 func (InstallProfile) step()   {}
 func (RemoveProfile) step()    {}
+func (QueryProfiles) step()    {}
+func (QueryApps) step()        {}
+func (Settings) step()         {}
+func (InstallApp) step()       {}
+func (RemoveApp) step()        {}
+func (Declare) step()          {}
 func (DeviceConfigured) step() {}
 func (RenewIdentity) step()    {}
 
