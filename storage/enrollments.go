@@ -27,6 +27,7 @@ type enrollmentRow struct {
 	Awaiting        bool   `json:"awaiting"`
 	DecisionID      string `json:"decision_id"`
 	RequestID       string `json:"request_id"`
+	Account         string `json:"account"`
 	AuthenticatedAt int64  `json:"authenticated_at"`
 	EnrolledAt      int64  `json:"enrolled_at"`
 	LastSeenAt      int64  `json:"last_seen_at"`
@@ -36,7 +37,7 @@ type enrollmentRow struct {
 
 const (
 	enrollmentColumns = `e.id, e.device_id, e.parent_id, e.udid, e.user_id, e.state, e.fingerprint, e.next_fingerprint, e.topic, e.token,
-		e.push_magic, e.awaiting, e.decision_id, e.request_id, e.authenticated_at, e.enrolled_at, e.last_seen_at, e.push_inactive_at, e.ended_at`
+		e.push_magic, e.awaiting, e.decision_id, e.request_id, e.account, e.authenticated_at, e.enrolled_at, e.last_seen_at, e.push_inactive_at, e.ended_at`
 
 	unlockToken    = "enrollments/unlock_token"
 	bootstrapToken = "enrollments/bootstrap_token"
@@ -45,7 +46,7 @@ const (
 func (r enrollmentRow) enrollment() mdm.Enrollment {
 	return mdm.Enrollment{ID: r.ID, DeviceID: r.DeviceID, UDID: r.UDID, UserID: r.UserID, State: mdm.EnrollmentState(r.State),
 		Fingerprint: r.Fingerprint, NextFingerprint: r.NextFingerprint, Topic: r.Topic, Token: r.Token, PushMagic: r.PushMagic, Awaiting: r.Awaiting,
-		DecisionID: r.DecisionID, RequestID: r.RequestID, AuthenticatedAt: instant(r.AuthenticatedAt), EnrolledAt: instant(r.EnrolledAt),
+		DecisionID: r.DecisionID, RequestID: r.RequestID, Account: r.Account, AuthenticatedAt: instant(r.AuthenticatedAt), EnrolledAt: instant(r.EnrolledAt),
 		LastSeenAt: instant(r.LastSeenAt), PushInactiveAt: instant(r.PushInactiveAt), EndedAt: instant(r.EndedAt)}
 }
 
@@ -167,7 +168,7 @@ func (s *Store) start(ctx context.Context, tx *session, a mdm.Authentication, de
 			return e, err
 		}
 		e = enrollmentRow{ID: id, DeviceID: a.DeviceID, UDID: clean(a.UDID), State: string(mdm.EnrollmentAuthenticated), Fingerprint: a.Fingerprint,
-			Topic: clean(a.Topic), DecisionID: a.DecisionID, RequestID: a.RequestID, AuthenticatedAt: micros(a.At), LastSeenAt: micros(a.At)}
+			Topic: clean(a.Topic), DecisionID: a.DecisionID, RequestID: a.RequestID, Account: a.Account, AuthenticatedAt: micros(a.At), LastSeenAt: micros(a.At)}
 		if err := insertEnrollment(ctx, tx, e); err != nil {
 			return e, err
 		}
@@ -183,10 +184,10 @@ func (s *Store) start(ctx context.Context, tx *session, a mdm.Authentication, de
 
 func insertEnrollment(ctx context.Context, tx *session, e enrollmentRow) error {
 	n, err := tx.exec(ctx, `INSERT INTO enrollments (id, device_id, parent_id, udid, user_id, state, fingerprint, next_fingerprint, topic, token,
-		push_magic, awaiting, decision_id, request_id, command_seq, authenticated_at, enrolled_at, last_seen_at, push_inactive_at, ended_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING`,
+		push_magic, awaiting, decision_id, request_id, account, command_seq, authenticated_at, enrolled_at, last_seen_at, push_inactive_at, ended_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING`,
 		e.ID, e.DeviceID, e.ParentID, e.UDID, e.UserID, e.State, e.Fingerprint, e.NextFingerprint, e.Topic, e.Token,
-		e.PushMagic, e.Awaiting, e.DecisionID, e.RequestID, e.AuthenticatedAt, e.EnrolledAt, e.LastSeenAt)
+		e.PushMagic, e.Awaiting, e.DecisionID, e.RequestID, e.Account, e.AuthenticatedAt, e.EnrolledAt, e.LastSeenAt)
 	if err == nil && n == 0 {
 		return errAgain // somebody pinned the certificate meanwhile
 	}
@@ -217,6 +218,9 @@ func endEnrollments(ctx context.Context, tx *session, ended []enrollmentRow, kee
 		return err
 	}
 	if _, err := tx.exec(ctx, `DELETE FROM pushes WHERE `+tx.in("enrollment_id"), list); err != nil {
+		return err
+	}
+	if err := undeclare(ctx, tx, ids); err != nil {
 		return err
 	}
 	if len(devices) == 0 {
@@ -315,7 +319,7 @@ func userChannel(ctx context.Context, tx *session, e enrollmentRow, u mdm.TokenU
 		return channel, err
 	}
 	channel = enrollmentRow{ID: enroll.NewID(), DeviceID: e.DeviceID, ParentID: e.ID, UDID: e.UDID, UserID: clean(u.UserID), State: string(mdm.EnrollmentActive),
-		Fingerprint: e.Fingerprint, NextFingerprint: e.NextFingerprint, Topic: e.Topic, DecisionID: e.DecisionID, RequestID: e.RequestID,
+		Fingerprint: e.Fingerprint, NextFingerprint: e.NextFingerprint, Topic: e.Topic, DecisionID: e.DecisionID, RequestID: e.RequestID, Account: e.Account,
 		AuthenticatedAt: e.AuthenticatedAt, EnrolledAt: micros(u.At), LastSeenAt: micros(u.At)}
 	return channel, insertEnrollment(ctx, tx, channel)
 }
