@@ -7,6 +7,8 @@ import (
 	"rollcall/enroll"
 	"rollcall/mdm/plist"
 	"rollcall/policy"
+	"rollcall/policy/apple"
+	"rollcall/policy/document"
 )
 
 // NewCommand makes a command of a RequestType with its request keys, under a
@@ -99,8 +101,50 @@ func ProfileList(managedOnly bool) (Command, error) {
 // InstallApplication installs an app of the App Store by its numeric ID.
 // managementFlags: 1 remove with MDM, 4 no backup, 5 both.
 func InstallApplication(iTunesStoreID int64, managementFlags int) (Command, error) {
-	return NewCommand("InstallApplication", map[string]any{"iTunesStoreID": iTunesStoreID, "ManagementFlags": managementFlags,
-		"Options": map[string]any{"PurchaseMethod": 1}})
+	return NewCommand("InstallApplication", installKeys(apple.Install{AppStoreID: iTunesStoreID, Flags: managementFlags, Licensed: true}))
+}
+
+// purchaseByLicence is the PurchaseMethod of volume licences. The other one, a
+// free app or one with a redemption code, is the default.
+const purchaseByLicence = 1
+
+func installKeys(a apple.Install) map[string]any {
+	keys := map[string]any{}
+	switch {
+	case a.AppStoreID != 0:
+		keys["iTunesStoreID"] = a.AppStoreID
+	case a.ManifestURL != "":
+		keys["ManifestURL"] = a.ManifestURL
+	default:
+		keys["Identifier"] = a.BundleID
+	}
+	if a.Flags != 0 {
+		keys["ManagementFlags"] = a.Flags
+	}
+	if a.Licensed {
+		keys["Options"] = map[string]any{"PurchaseMethod": purchaseByLicence}
+	}
+	if a.TakeOver {
+		keys["ChangeManagementState"] = "Managed"
+	}
+	for name, d := range map[string]document.Dict{"Configuration": a.Configuration, "Attributes": a.Attributes} {
+		if d != nil {
+			keys[name] = plain(d)
+		}
+	}
+	return keys
+}
+
+func settingsKeys(settings []apple.Setting) map[string]any {
+	items := make([]any, len(settings))
+	for i, s := range settings {
+		item := map[string]any{"Item": s.Item}
+		for k, v := range s.Content {
+			item[k] = plain(v)
+		}
+		items[i] = item
+	}
+	return map[string]any{"Settings": items}
 }
 
 // DeviceConfigured releases a device from Setup Assistant.
@@ -130,6 +174,24 @@ func (e Encoder) Encode(ctx context.Context, id string, s policy.Step) (string, 
 		requestType, keys = "InstallProfile", map[string]any{"Payload": profile}
 	case policy.RemoveProfile:
 		requestType, keys = "RemoveProfile", map[string]any{"Identifier": s.Identifier}
+	case policy.QueryProfiles:
+		requestType, keys = "ProfileList", map[string]any{"ManagedOnly": true}
+	case policy.QueryApps:
+		requestType, keys = "ManagedApplicationList", map[string]any{}
+		if len(s.Identifiers) > 0 {
+			keys["Identifiers"] = s.Identifiers
+		}
+	case policy.Settings:
+		requestType, keys = "Settings", settingsKeys(s.Items)
+	case policy.InstallApp:
+		requestType, keys = "InstallApplication", installKeys(s.App)
+	case policy.RemoveApp:
+		requestType, keys = "RemoveApplication", map[string]any{"Identifier": s.Identifier}
+	case policy.Declare:
+		requestType, keys = "DeclarativeManagement", map[string]any{}
+		if len(s.Tokens) > 0 {
+			keys["Data"] = s.Tokens
+		}
 	case policy.DeviceConfigured:
 		requestType = "DeviceConfigured"
 	case policy.RenewIdentity:

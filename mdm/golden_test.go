@@ -22,6 +22,7 @@ import (
 	"rollcall/enroll"
 	"rollcall/mdm/plist"
 	"rollcall/policy"
+	"rollcall/policy/apple"
 	"rollcall/policy/document"
 )
 
@@ -94,7 +95,8 @@ func everyProfile(t *testing.T) map[string][]byte {
 func stepName(s policy.Step) string { return strings.TrimPrefix(fmt.Sprintf("%T", s), "policy.") }
 
 // steps are the names of what a policy does on a device.
-var steps = []string{"QueryDevice", "QuerySecurity", "SetDeviceName", "InstallProfile", "RemoveProfile", "DeviceConfigured", "RenewIdentity"}
+var steps = []string{"QueryDevice", "QuerySecurity", "SetDeviceName", "InstallProfile", "RemoveProfile", "QueryProfiles", "QueryApps", "Settings",
+	"InstallApp", "RemoveApp", "Declare", "DeviceConfigured", "RenewIdentity"}
 
 // everyCommand makes the commands of all steps, and those that admins ask for.
 func everyCommand(t *testing.T) map[string][]byte {
@@ -103,6 +105,11 @@ func everyCommand(t *testing.T) map[string][]byte {
 	out := map[string][]byte{}
 	for _, step := range []policy.Step{policy.QueryDevice{}, policy.QuerySecurity{}, policy.SetDeviceName{Name: "Front desk"},
 		policy.InstallProfile{Identifier: "rollcall.policy.p-1.office", Profile: testPolicyProfile()}, policy.RemoveProfile{Identifier: "rollcall.policy.p-1.office"},
+		policy.QueryProfiles{}, policy.QueryApps{Identifiers: []string{"com.example.office"}},
+		policy.Settings{Items: []apple.Setting{{Item: "DeviceName", Content: document.Dict{"DeviceName": "Front desk"}}, {Item: "Bluetooth", Content: document.Dict{"Enabled": false}}}},
+		policy.InstallApp{App: apple.Install{AppStoreID: 361309726, BundleID: "com.example.office", Flags: 5, Licensed: true, TakeOver: true,
+			Configuration: document.Dict{"server": document.Dict{"port": int64(443)}}, Attributes: document.Dict{"Removable": false}}},
+		policy.RemoveApp{Identifier: "com.example.office"}, policy.Declare{Tokens: []byte(`{"SyncTokens":{"Timestamp":"2026-01-02T03:04:05Z","DeclarationsToken":"1"}}`)},
 		policy.DeviceConfigured{}, policy.RenewIdentity{EnrollmentID: "e-1", Serial: "C39XK1ABCD01"}} {
 		_, body, err := Encoder{Profiles: p}.Encode(t.Context(), "01980000-0000-7000-8000-000000000001", step)
 		if err != nil {
@@ -209,7 +216,7 @@ func TestGolden(t *testing.T) {
 		}
 	}
 	files["refusal"] = refusalBody(t)
-	if len(files) != 7+7+1 {
+	if len(files) != 7+len(steps)+1 {
 		t.Errorf("%d files", len(files))
 	}
 	for name, got := range files {

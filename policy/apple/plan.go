@@ -30,9 +30,9 @@ type Setting struct {
 	Content document.Dict // the item's keys beside Item
 }
 
-// Install is an app to install as a managed app. Exactly one of AppStoreID,
-// BundleID and ManifestURL names it to the device, in this order; BundleID
-// beside another is what the device will call it.
+// Install is an app to install as a managed app. The first one given of
+// AppStoreID, ManifestURL and BundleID names it to the device; BundleID beside
+// another is what the device will call it.
 type Install struct {
 	Key           string
 	Title         string
