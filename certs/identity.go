@@ -30,6 +30,14 @@ type Binding struct {
 	UDID         string
 	Evidence     string
 	EnrollmentID string // set when this renews an existing enrollment
+	Channel      string // the way the device came, in the gate's words
+	UserID       string // who enrolls, where the channel knows it by itself
+	Product      string // kind of device, where check-in may not tell it: "iPhone17,2"
+
+	// Of account-driven enrollments, else "".
+	Account        string // whose access tokens are good for the enrollment
+	EnrollmentMode string // "BYOD" or "ADDE"
+	ManagedAppleID string // the account the person signed in to the device with
 }
 
 // Challenge is a one-time right to one identity certificate.

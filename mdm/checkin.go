@@ -1,6 +1,7 @@
 package mdm
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"encoding/json"
@@ -33,32 +34,34 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // checkin answers one check-in message.
 func (s *Server) checkin(w http.ResponseWriter, r *http.Request) {
-	body, err := readBody(w, r, plist.MaxCheckIn)
+	body, err := ReadBody(w, r, plist.MaxCheckIn)
 	if err != nil {
-		fail(w, r, s.log(), err)
+		Fail(w, r, s.log(), err)
 		return
 	}
 	cert, err := s.Identity.Of(r, body, s.now())
 	if err != nil {
-		fail(w, r, s.log(), err)
+		Fail(w, r, s.log(), err)
 		return
 	}
 	var m checkin
 	if err := plist.Decode(body, &m); err != nil {
-		fail(w, r, s.log(), bad("plist_invalid", "the message is not a property list that can be read: %v", err))
+		Fail(w, r, s.log(), bad("plist_invalid", "the message is not a property list that can be read: %v", err))
 		return
 	}
 	if err := m.sender.check(); err != nil {
-		fail(w, r, s.log(), err)
+		Fail(w, r, s.log(), err)
 		return
 	}
 	s.log().InfoContext(r.Context(), "check-in", "message", m.MessageType, "user_channel", m.user() != "")
 	if m.MessageType == "Authenticate" {
-		s.authenticate(w, r, m, cert)
+		if s.Strangers == nil || s.Strangers(w, r) {
+			s.authenticate(w, r, m, cert)
+		}
 		return
 	}
 	if err := s.dispatch(w, r, m, cert); err != nil {
-		fail(w, r, s.log(), err)
+		s.fail(w, r, err)
 	}
 }
 
@@ -68,6 +71,9 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, m checkin, cer
 	ctx := r.Context()
 	fingerprint := certs.Fingerprint(cert)
 	e, err := s.enrollment(r, m.sender, fingerprint)
+	if err == nil {
+		err = s.authorize(r, e.Account, e.ID)
+	}
 	if err != nil {
 		return err
 	}
@@ -95,10 +101,12 @@ func (s *Server) dispatch(w http.ResponseWriter, r *http.Request, m checkin, cer
 			return answerPlist(w, map[string]any{})
 		}
 		return answerPlist(w, map[string]any{"BootstrapToken": token})
+	case "ReturnToService":
+		return s.returnToService(w, r, e, fingerprint)
 	case "GetToken":
 		return bad("token_service_unknown", "no token service %q is offered", m.TokenServiceType)
 	case "DeclarativeManagement":
-		return declarative(w, m.Endpoint)
+		return s.declarative(w, r, m, e)
 	}
 	return bad("message_unknown", "the message type %q is not known", m.MessageType)
 }
@@ -151,7 +159,7 @@ func (s *Server) authenticate(w http.ResponseWriter, r *http.Request, m checkin,
 	refused, err := s.admit(r, m, cert)
 	switch {
 	case err != nil:
-		fail(w, r, s.log(), err)
+		s.fail(w, r, err)
 	case refused != nil:
 		refuse(w, m, *refused)
 	}
@@ -176,17 +184,18 @@ func (s *Server) admit(r *http.Request, m checkin, cert *x509.Certificate) (*enr
 	if b.Purpose != certs.PurposeMDM || !issued.RevokedAt.IsZero() {
 		return nil, bad("identity_purpose", "this certificate cannot be used to enroll")
 	}
-	attempt := enroll.Attempt{At: s.now(), Channel: enroll.ChannelOTA, Platform: platformOf(m.ProductName), Serial: m.SerialNumber,
-		Evidence: enroll.Evidence(b.Evidence), Facts: m.facts(), RequestID: b.RequestID, RemoteAddr: r.RemoteAddr}
-	if b.AttemptID == "" {
-		attempt.Channel = enroll.ChannelProfile
+	if err := s.authorize(r, b.Account, ""); err != nil {
+		return nil, err
 	}
-	start := Authentication{UDID: m.device(), Fingerprint: fingerprint, Topic: m.Topic, Facts: attempt.Facts, RequestID: b.RequestID, At: attempt.At}
+	attempt := enroll.Attempt{At: s.now(), Channel: enroll.Channel(b.Channel), Platform: PlatformOf(cmp.Or(m.ProductName, b.Product)), Serial: m.SerialNumber,
+		Evidence: enroll.Evidence(b.Evidence), Facts: m.facts(), RequestID: b.RequestID, UserID: b.UserID, RemoteAddr: r.RemoteAddr}
+	start := Authentication{UDID: m.device(), Fingerprint: fingerprint, Topic: m.Topic, Facts: attempt.Facts, RequestID: b.RequestID,
+		Account: b.Account, At: attempt.At}
 
 	// What was proven when the certificate was issued outweighs what the
 	// message says.
 	if serial := enroll.NormalizeSerial(m.SerialNumber); b.Serial != "" {
-		if serial != "" && serial != b.Serial {
+		if serial != "" && serial != b.Serial && !enroll.IsAccountSerial(b.Serial) {
 			return s.conflict(r, attempt, "the certificate was issued for another serial than the message names")
 		}
 		attempt.Serial = b.Serial
@@ -261,8 +270,9 @@ func (s *Server) conflict(r *http.Request, a enroll.Attempt, detail string) (*en
 
 // refuse tells a device that its enrollment was refused. iOS 17 and later know
 // a 403 whose code says so and may show the message; older ones need 401.
+// To an account-driven enrollment 401 says something else.
 func refuse(w http.ResponseWriter, m checkin, d enroll.Decision) {
-	if !knowsUnrecognized(m.ProductName, m.OSVersion) {
+	if d.Channel != enroll.ChannelAccount && !knowsUnrecognized(m.ProductName, m.OSVersion) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
@@ -283,31 +293,6 @@ func (s *Server) tokenUpdate(r *http.Request, m checkin, e Enrollment, fingerpri
 		s.kick()
 	}
 	return err
-}
-
-// declarative answers a device that speaks declarative management although
-// nothing is declared: empty sets, which it can act on, rather than an error,
-// which it would repeat.
-func declarative(w http.ResponseWriter, endpoint string) error {
-	const token = "none"
-	var v any
-	switch {
-	case endpoint == "tokens":
-		v = map[string]any{"SyncTokens": map[string]string{"Timestamp": "2026-01-01T00:00:00Z", "DeclarationsToken": token}}
-	case endpoint == "declaration-items":
-		none := []any{}
-		v = map[string]any{"DeclarationsToken": token, "Declarations": map[string]any{
-			"Activations": none, "Assets": none, "Configurations": none, "Management": none}}
-	case endpoint == "status":
-		return nil
-	case strings.HasPrefix(endpoint, "declaration/"):
-		http.Error(w, "there is no such declaration", http.StatusNotFound)
-		return nil
-	default:
-		return bad("endpoint_unknown", "the endpoint is not known")
-	}
-	w.Header().Set("Content-Type", "application/json")
-	return json.NewEncoder(w).Encode(v)
 }
 
 func answerPlist(w http.ResponseWriter, v any) error {

@@ -16,7 +16,7 @@ import (
 func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 	next, err := s.exchange(w, r)
 	if err != nil {
-		fail(w, r, s.log(), err)
+		s.fail(w, r, err)
 		return
 	}
 	if next != nil {
@@ -26,7 +26,7 @@ func (s *Server) connect(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*Command, error) {
 	ctx := r.Context()
-	body, err := readBody(w, r, plist.MaxConnect)
+	body, err := ReadBody(w, r, plist.MaxConnect)
 	if err != nil {
 		return nil, err
 	}
@@ -51,6 +51,9 @@ func (s *Server) exchange(w http.ResponseWriter, r *http.Request) (*Command, err
 		return nil, err
 	}
 	if err := matches(e, a.sender); err != nil {
+		return nil, err
+	}
+	if err := s.authorize(r, e.Account, e.ID); err != nil {
 		return nil, err
 	}
 	s.Seen.Mark(e.ID, now)

@@ -90,6 +90,7 @@ type checkin struct {
 	BootstrapToken   []byte // SetBootstrapToken
 	TokenServiceType string // GetToken
 	Endpoint         string // DeclarativeManagement
+	Data             []byte // DeclarativeManagement: the status report, JSON
 }
 
 func (m checkin) facts() enroll.Facts {
@@ -97,9 +98,9 @@ func (m checkin) facts() enroll.Facts {
 		OSVersion: m.OSVersion, BuildVersion: m.BuildVersion, DeviceName: m.DeviceName}
 }
 
-// platformOf tells iPhones and iPads from other Apple devices by their product
+// PlatformOf tells iPhones and iPads from other Apple devices by their product
 // ("iPhone17,2").
-func platformOf(product string) enroll.Platform {
+func PlatformOf(product string) enroll.Platform {
 	for _, p := range []string{"iPhone", "iPad", "iPod"} {
 		if strings.HasPrefix(product, p) {
 			return enroll.PlatformIOS
@@ -118,7 +119,7 @@ func knowsUnrecognized(product, osVersion string) bool {
 		return false
 	}
 	switch {
-	case platformOf(product) == enroll.PlatformIOS, strings.HasPrefix(product, "AppleTV"):
+	case PlatformOf(product) == enroll.PlatformIOS, strings.HasPrefix(product, "AppleTV"):
 		return version >= 17
 	case strings.HasPrefix(product, "Mac"), strings.HasPrefix(product, "iMac"):
 		return version >= 14

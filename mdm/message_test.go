@@ -86,10 +86,10 @@ func TestCheckInMessages(t *testing.T) {
 	if string(boot.BootstrapToken) != "bootstrap token" || token.TokenServiceType != "com.apple.maid" || status.Endpoint != "status" {
 		t.Errorf("%q %q %q", boot.BootstrapToken, token.TokenServiceType, status.Endpoint)
 	}
-	var a attributes
+	var a MachineInfo
 	message(t, "ota-attributes", &a)
-	if (a != attributes{UDID: "00008130-001A2B3C4D5E6F70", SERIAL: "C39XK1ABCD01", PRODUCT: "iPhone17,2", VERSION: "23B85", IMEI: "35 693803 000001 6",
-		MEID: "35693803000001", CHALLENGE: "the-secret-of-the-request"}) {
+	if (a != MachineInfo{UDID: "00008130-001A2B3C4D5E6F70", Serial: "C39XK1ABCD01", Product: "iPhone17,2", Build: "23B85", IMEI: "35 693803 000001 6",
+		MEID: "35693803000001", Language: "de_DE", Challenge: "the-secret-of-the-request"}) {
 		t.Errorf("%+v", a)
 	}
 }
@@ -102,7 +102,7 @@ func TestPlatformOf(t *testing.T) {
 		"Mac15,6": enroll.PlatformApple, "MacBookPro18,3": enroll.PlatformApple, "AppleTV14,1": enroll.PlatformApple, "Watch7,5": enroll.PlatformApple,
 		"": enroll.PlatformApple, "iphone17,2": enroll.PlatformApple,
 	} {
-		if got := platformOf(product); got != want {
+		if got := PlatformOf(product); got != want {
 			t.Errorf("%q is %s; want %s", product, got, want)
 		}
 	}

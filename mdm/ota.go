@@ -3,7 +3,6 @@ package mdm
 import (
 	"context"
 	"crypto/x509"
-	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -12,7 +11,6 @@ import (
 	"rollcall/certs/cms"
 	"rollcall/certs/deviceca"
 	"rollcall/enroll"
-	"rollcall/mdm/plist"
 )
 
 // Invitations finds accepted enrollment requests; enroll.Requests does.
@@ -54,30 +52,30 @@ func (d *Door) log() *slog.Logger {
 func (d *Door) ServeStart(w http.ResponseWriter, r *http.Request) {
 	secret := r.URL.Query().Get(RequestParameter)
 	if _, err := d.invitation(r, secret); err != nil {
-		fail(w, r, d.log(), err)
+		Fail(w, r, d.log(), err)
 		return
 	}
 	// Without a push certificate phase 3 would fail; the person should learn it
 	// before the phone has made keys.
 	if _, err := d.Profiles.Topic(r.Context()); err != nil {
-		fail(w, r, d.log(), err)
+		Fail(w, r, d.log(), err)
 		return
 	}
 	profile, err := d.Profiles.ProfileService(secret)
 	if err != nil {
-		fail(w, r, d.log(), err)
+		Fail(w, r, d.log(), err)
 		return
 	}
-	writeProfile(w, profile, "enroll.mobileconfig")
+	WriteProfile(w, profile, "enroll.mobileconfig")
 }
 
 // ServePlain hands out an enrollment profile without proof of the serial. The
 // gate stands at Authenticate, with evidence token or claimed.
 func (d *Door) ServePlain(w http.ResponseWriter, r *http.Request) {
-	b := certs.Binding{Evidence: string(enroll.EvidenceClaimed)}
+	b := certs.Binding{Channel: string(enroll.ChannelProfile), Evidence: string(enroll.EvidenceClaimed)}
 	inv, err := d.invitation(r, r.URL.Query().Get(RequestParameter))
 	if err != nil {
-		fail(w, r, d.log(), err)
+		Fail(w, r, d.log(), err)
 		return
 	}
 	if inv != nil {
@@ -85,10 +83,10 @@ func (d *Door) ServePlain(w http.ResponseWriter, r *http.Request) {
 	}
 	profile, err := d.Profiles.Enrollment(r.Context(), b)
 	if err != nil {
-		fail(w, r, d.log(), err)
+		Fail(w, r, d.log(), err)
 		return
 	}
-	writeProfile(w, profile, "enroll.mobileconfig")
+	WriteProfile(w, profile, "enroll.mobileconfig")
 }
 
 // ServeTrust hands out the anchor of the server's own CA.
@@ -96,11 +94,11 @@ func (d *Door) ServeTrust(w http.ResponseWriter, r *http.Request) {
 	profile, err := d.Profiles.Trust()
 	switch {
 	case err != nil:
-		fail(w, r, d.log(), err)
+		Fail(w, r, d.log(), err)
 	case profile == nil:
 		http.Error(w, "This server has a publicly trusted certificate; nothing needs to be installed.", http.StatusNotFound)
 	default:
-		writeProfile(w, profile, "trust.mobileconfig")
+		WriteProfile(w, profile, "trust.mobileconfig")
 	}
 }
 
@@ -115,69 +113,38 @@ func (d *Door) invitation(r *http.Request, secret string) (*enroll.Invitation, e
 	return &inv, nil
 }
 
-// attributes is what a device tells of itself in phases 2 and 3. VERSION is the
-// build.
-type attributes struct {
-	UDID      string
-	SERIAL    string
-	PRODUCT   string
-	VERSION   string
-	IMEI      string
-	MEID      string
-	CHALLENGE string
-}
-
 // ServeAttributes takes phases 2 and 3. Who signed tells them apart: Apple's
 // device CA, or our own.
 func (d *Door) ServeAttributes(w http.ResponseWriter, r *http.Request) {
 	profile, refused, err := d.attributes(w, r)
 	switch {
 	case err != nil:
-		fail(w, r, d.log(), err)
+		Fail(w, r, d.log(), err)
 	case refused != nil:
-		http.Error(w, refused.Code.Reason().Person, http.StatusForbidden)
+		WriteRefusal(w, *refused)
 	default:
-		writeProfile(w, profile, "")
+		WriteProfile(w, profile, "")
 	}
 }
 
 func (d *Door) attributes(w http.ResponseWriter, r *http.Request) ([]byte, *enroll.Decision, error) {
-	body, err := readBody(w, r, cms.MaxBytes)
+	body, err := ReadBody(w, r, cms.MaxBytes)
 	if err != nil {
 		return nil, nil, err
 	}
-	content, _, err := d.DeviceCA.Verify(body)
-	var signer *x509.Certificate
-	if errors.Is(err, deviceca.ErrUntrustedSigner) {
-		signed, perr := cms.ParseSigned(body)
-		if perr != nil {
-			return nil, nil, badIdentity(perr)
-		}
-		if signer, perr = signed.Verify(); perr != nil {
-			return nil, nil, badIdentity(perr)
-		}
-		content = signed.Content
-	} else if err != nil {
-		return nil, nil, badIdentity(err)
+	info, signer, err := ReadMachineInfo(d.DeviceCA, body)
+	if err != nil {
+		return nil, nil, err
 	}
-	var a attributes
-	if err := plist.Decode(content, &a); err != nil {
-		return nil, nil, bad("plist_invalid", "the attributes are not a property list that can be read: %v", err)
-	}
-	if len(a.UDID) > maxIdentifier || len(a.SERIAL) > maxIdentifier {
-		return nil, nil, bad("identifier_too_long", "an identifier is longer than %d bytes", maxIdentifier)
-	}
-	attempt := enroll.Attempt{At: clock(d.Now), Channel: enroll.ChannelOTA, Platform: platformOf(a.PRODUCT), Serial: a.SERIAL,
-		Evidence: enroll.EvidenceSigned, RequestSecret: a.CHALLENGE, RemoteAddr: r.RemoteAddr,
-		Facts: enroll.Facts{UDID: a.UDID, Product: a.PRODUCT, BuildVersion: a.VERSION, IMEI: a.IMEI, MEID: a.MEID}}
+	attempt := info.Attempt(enroll.ChannelOTA, clock(d.Now), r.RemoteAddr)
+	attempt.RequestSecret = info.Challenge
 	switch {
 	case signer == nil:
 		return d.phase2(r, attempt)
 	case d.Authority.Verify(signer, attempt.At) == nil:
 		return d.phase3(r, attempt, signer)
 	}
-	attempt.Evidence, attempt.RequestSecret = enroll.EvidenceClaimed, ""
-	decision, err := d.Gate.Refuse(r.Context(), attempt, enroll.DenyEvidenceTooWeak, "the attributes are signed neither by Apple's device CA nor by this server's")
+	decision, err := RefuseUnproven(r.Context(), d.Gate, attempt, "the attributes are signed neither by Apple's device CA nor by this server's")
 	return nil, &decision, err
 }
 
@@ -190,9 +157,15 @@ func (d *Door) phase2(r *http.Request, attempt enroll.Attempt) ([]byte, *enroll.
 	if !decision.Allowed() {
 		return nil, &decision, nil
 	}
-	profile, err := d.Profiles.Identity(r.Context(), certs.Binding{AttemptID: decision.ID, RequestID: decision.RequestID,
-		DeviceID: decision.DeviceID, Serial: decision.Serial, UDID: attempt.Facts.UDID, Evidence: string(decision.Evidence)})
+	profile, err := d.Profiles.Identity(r.Context(), BindingOf(decision))
 	return profile, nil, err
+}
+
+// BindingOf is what the identity of a device is issued for that the gate has
+// admitted.
+func BindingOf(d enroll.Decision) certs.Binding {
+	return certs.Binding{AttemptID: d.ID, RequestID: d.RequestID, DeviceID: d.DeviceID, Serial: d.Serial, UDID: d.Facts.UDID,
+		Evidence: string(d.Evidence), Channel: string(d.Channel), Product: d.Facts.Product}
 }
 
 // phase3 hands the enrollment profile to who has the identity that phase 2

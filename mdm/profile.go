@@ -25,6 +25,13 @@ import (
 // enrollment.
 const EnrollmentIdentifier = "rollcall.enrollment"
 
+// Modes of account-driven enrollment (Apple: MDM payload, EnrollmentMode):
+// devices of their users, and devices of the organization.
+const (
+	ModeBYOD = "BYOD"
+	ModeADDE = "ADDE"
+)
+
 // accessRights asks for every right (Apple: MDM payload, AccessRights).
 const accessRights = 8191
 
@@ -58,6 +65,9 @@ type Profiles struct {
 	Topic        func(ctx context.Context) (string, error) // of the push certificate; an error when there is none
 	Anchor       *x509.Certificate                         // of a server certificate from our own CA, which devices must be told to trust; nil: publicly trusted
 	Signer       *Signer                                   // nil: profiles go unsigned
+	// Current is what the identity of an enrollment was issued for; nil: nothing
+	// that a renewal would have to keep.
+	Current func(ctx context.Context, enrollmentID string) (certs.Binding, error)
 }
 
 // profileDict is a profile's or payload's dictionary.
@@ -115,9 +125,16 @@ func (p *Profiles) Enrollment(ctx context.Context, b certs.Binding) ([]byte, err
 	mdm := profileDict{
 		"PayloadType": "com.apple.mdm", "PayloadVersion": 1, "PayloadIdentifier": EnrollmentIdentifier + ".mdm", "PayloadUUID": newUUID(),
 		"PayloadDisplayName": "Mobile device management", "PayloadOrganization": p.Organization,
-		"IdentityCertificateUUID": identity, "Topic": topic, "ServerURL": p.ServerURL, "SignMessage": true,
-		"AccessRights": accessRights, "CheckOutWhenRemoved": true,
+		"IdentityCertificateUUID": identity, "Topic": topic, "ServerURL": p.ServerURL, "SignMessage": true, "CheckOutWhenRemoved": true,
 		"ServerCapabilities": []string{"com.apple.mdm.per-user-connections", "com.apple.mdm.bootstraptoken"},
+	}
+	// A device that belongs to its user grants fixed rights, and cancels an
+	// enrollment that asks for any.
+	if b.EnrollmentMode != ModeBYOD {
+		mdm["AccessRights"] = accessRights
+	}
+	if b.EnrollmentMode != "" {
+		mdm["EnrollmentMode"], mdm["AssignedManagedAppleID"] = b.EnrollmentMode, b.ManagedAppleID
 	}
 	if p.CheckInURL != "" {
 		mdm["CheckInURL"] = p.CheckInURL
@@ -130,10 +147,20 @@ func (p *Profiles) Enrollment(ctx context.Context, b certs.Binding) ([]byte, err
 }
 
 // Renewal is the enrollment profile with a new identity to get. Installed over
-// the old one it renews the enrollment, which keeps its state.
+// the old one it renews the enrollment, which keeps its state and must keep its
+// mode.
 func (p *Profiles) Renewal(ctx context.Context, s policy.RenewIdentity) ([]byte, error) {
-	return p.Enrollment(ctx, certs.Binding{AttemptID: s.DecisionID, DeviceID: s.DeviceID, Serial: s.Serial, UDID: s.UDID,
-		Evidence: string(enroll.EvidenceToken), EnrollmentID: s.EnrollmentID})
+	var b certs.Binding
+	if p.Current != nil {
+		current, err := p.Current(ctx, s.EnrollmentID)
+		if err != nil {
+			return nil, err
+		}
+		b = current
+	}
+	b.AttemptID, b.RequestID, b.DeviceID, b.Serial, b.UDID = s.DecisionID, "", s.DeviceID, s.Serial, s.UDID
+	b.Evidence, b.EnrollmentID = string(enroll.EvidenceToken), s.EnrollmentID
+	return p.Enrollment(ctx, b)
 }
 
 // Trust is a profile with nothing but the anchor of the server's own CA, for

@@ -3,10 +3,12 @@ package mdm
 import (
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"rollcall/certs"
 	"rollcall/enroll"
+	"rollcall/policy"
 )
 
 // Gate is the one gate, as the protocol asks it.
@@ -24,15 +26,18 @@ type Issued interface {
 // Server answers enrolled and enrolling devices: check-in and connect. Its
 // dependencies are exported; Kick, Now and Log may be nil.
 type Server struct {
-	Identity    ClientIdentity
-	Gate        Gate
-	Issued      Issued
-	Enrollments EnrollmentStore
-	Queue       QueueStore
-	Seen        *Seen
-	Kick        func() // wakes the delivery and push workers
-	Now         func() time.Time
-	Log         *slog.Logger
+	Identity     ClientIdentity
+	Gate         Gate
+	Issued       Issued
+	Enrollments  EnrollmentStore
+	Queue        QueueStore
+	Declarations policy.DeclarationStore
+	Accounts     Accounts // nil: there are no account-driven enrollments
+	Seen         *Seen
+	Strangers    func(http.ResponseWriter, *http.Request) bool // says whether an Authenticate is heard, or has answered it; nil: each is
+	Kick         func()                                        // wakes the delivery and push workers
+	Now          func() time.Time
+	Log          *slog.Logger
 }
 
 const (

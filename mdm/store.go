@@ -34,6 +34,7 @@ type Enrollment struct {
 	Awaiting        bool // AwaitingConfiguration
 	DecisionID      string
 	RequestID       string
+	Account         string // account-driven enrollment: whose access tokens its requests carry; else empty
 	AuthenticatedAt time.Time
 	EnrolledAt      time.Time // first TokenUpdate
 	LastSeenAt      time.Time
@@ -50,6 +51,7 @@ type Authentication struct {
 	Facts       enroll.Facts
 	DecisionID  string
 	RequestID   string
+	Account     string // of an account-driven enrollment
 	Renews      string // ID of the active enrollment that this certificate renews; empty: a new enrollment
 	At          time.Time
 }

@@ -36,9 +36,9 @@ func statusOf(err error) int {
 	return http.StatusInternalServerError
 }
 
-// fail answers a device with the bare status of an error. The text goes along
+// Fail answers a device with the bare status of an error. The text goes along
 // only where it was written for a person.
-func fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
+func Fail(w http.ResponseWriter, r *http.Request, log *slog.Logger, err error) {
 	status := statusOf(err)
 	level := slog.LevelInfo
 	if status >= 500 {
@@ -65,9 +65,9 @@ func sentence(s string) string {
 	return s + "."
 }
 
-// readBody reads at most limit bytes; more is an error before anything is
+// ReadBody reads at most limit bytes; more is an error before anything is
 // decoded.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		return nil, bad("body_too_large", "the body has %d bytes; at most %d are accepted", r.ContentLength, limit)
 	}
@@ -87,7 +87,7 @@ func writePlist(w http.ResponseWriter, body []byte) {
 	w.Write(body)
 }
 
-func writeProfile(w http.ResponseWriter, body []byte, name string) {
+func WriteProfile(w http.ResponseWriter, body []byte, name string) {
 	h := w.Header()
 	h.Set("Content-Type", contentProfile)
 	h.Set("Cache-Control", "no-store")
