@@ -256,7 +256,7 @@ type WebClip struct {
 // are refused.
 type Apps struct {
 	Required []App `json:"required,omitempty" maxItems:"500"`
-	Allowed  []App `json:"allowed,omitempty" maxItems:"1000"`
+	Allowed  []App `json:"allowed,omitzero" maxItems:"1000" doc:"Empty: nothing but the required apps and what belongs to the system."`
 	Blocked  []App `json:"blocked,omitempty" maxItems:"1000"`
 }
 
@@ -282,7 +282,7 @@ type WebFilter struct {
 	AdultContent Permission `json:"adult_content,omitempty" enum:"allow,deny"`
 	Permitted    []string   `json:"permitted,omitempty" maxItems:"500" doc:"URLs that are let through although the automatic filter would not."`
 	Denied       []string   `json:"denied,omitempty" maxItems:"500"`
-	AllowOnly    []Bookmark `json:"allow_only,omitempty" maxItems:"500"`
+	AllowOnly    []Bookmark `json:"allow_only,omitzero" maxItems:"500" doc:"Empty: no page at all."`
 }
 
 // Bookmark is a page of a closed list.

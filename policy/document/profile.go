@@ -1,7 +1,6 @@
 package document
 
 import (
-	"fmt"
 	"regexp"
 	"strings"
 
@@ -36,7 +35,7 @@ const (
 var profileID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
 
 // CheckProfiles says what is wrong with profiles that an admin gave, or nil; at
-// names where they stand.
+// is the JSON pointer of their list.
 func CheckProfiles(at string, profiles []Profile) error {
 	bad := func(code, format string, args ...any) error {
 		return enroll.Errorf(enroll.KindInvalid, code, format, args...)
@@ -46,7 +45,7 @@ func CheckProfiles(at string, profiles []Profile) error {
 	}
 	seen := map[string]bool{}
 	for i, f := range profiles {
-		at := fmt.Sprintf("%s[%d]", at, i)
+		at := element(at, i)
 		if !profileID.MatchString(f.ID) {
 			return bad("profile_id", "%s: the id %q is not made of 1 to 64 letters, digits, dots, dashes and underscores", at, f.ID)
 		}
@@ -73,6 +72,10 @@ func (f Profile) check(at string) error {
 	bad := func(code, format string, args ...any) error {
 		return enroll.Errorf(enroll.KindInvalid, code, at+": "+format, args...)
 	}
+	list := at + "/payloads"
+	badPayload := func(i int, code, format string, args ...any) error {
+		return enroll.Errorf(enroll.KindInvalid, code, element(list, i)+": "+format, args...)
+	}
 	if n := len(f.Payloads); n == 0 || n > MaxPayloads {
 		return bad("payloads_count", "the profile has %d payloads; 1 to %d are possible", n, MaxPayloads)
 	}
@@ -82,21 +85,21 @@ func (f Profile) check(at string) error {
 	uuids := map[string]bool{}
 	for i, p := range f.Payloads {
 		if err := CheckTexts(p.Type, p.Identifier, p.UUID, p.DisplayName); err != nil {
-			return bad("text", "payloads[%d]: %v", i, err)
+			return badPayload(i, "text", "%v", err)
 		}
 		switch why, no := forbidden[p.Type]; {
 		case p.Type == "":
-			return bad("payload_type", "payloads[%d] has no type", i)
+			return badPayload(i, "payload_type", "the payload has no type")
 		case no:
-			return bad("payload_forbidden", "payloads[%d]: the type %s cannot be part of a policy, since %s", i, p.Type, why)
+			return badPayload(i, "payload_forbidden", "the type %s cannot be part of a policy, since %s", p.Type, why)
 		}
 		if p.UUID != "" && uuids[strings.ToUpper(p.UUID)] {
-			return bad("payload_uuid_twice", "payloads[%d]: the UUID %s is there twice", i, p.UUID)
+			return badPayload(i, "payload_uuid_twice", "the UUID %s is there twice", p.UUID)
 		}
 		uuids[strings.ToUpper(p.UUID)] = p.UUID != ""
 		for k := range p.Content {
 			if envelope[k] {
-				return bad("payload_envelope", "payloads[%d]: the key %s belongs to the envelope, which is made by the server", i, k)
+				return badPayload(i, "payload_envelope", "the key %s belongs to the envelope, which is made by the server", k)
 			}
 		}
 	}

@@ -51,4 +51,5 @@ const (
 	NotePermission     NoteCode = "permission"      // needs a permission of Google's
 	NoteRounded        NoteCode = "rounded"         // carried out with another value
 	NoteOutranked      NoteCode = "outranked"       // overruled by another field
+	NoteDoubtful       NoteCode = "doubtful"        // legal, but hardly what is meant
 )

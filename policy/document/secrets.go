@@ -1,0 +1,173 @@
+package document
+
+import (
+	"maps"
+	"slices"
+	"strings"
+)
+
+// Redacted is d as it may be read: Kept stands for every secret, and for the
+// file of every pkcs12 certificate.
+func (d Document) Redacted() Document {
+	return d.mapSecrets(func(_, text string) string {
+		if text == "" {
+			return ""
+		}
+		return Kept
+	})
+}
+
+// WithKept is d with the secrets of old where d says Kept. Elements of lists
+// are found by their key (ssid, name, identifier of the app, id of the
+// profile), wherever they stand now. What old does not have stays Kept, and is
+// refused by Check.
+func (d Document) WithKept(old Document) Document {
+	var have map[string]string
+	return d.mapSecrets(func(place, text string) string {
+		if text != Kept {
+			return text
+		}
+		if have == nil {
+			have = map[string]string{}
+			old.mapSecrets(func(place, text string) string {
+				have[place] = text
+				return text
+			})
+		}
+		if s := have[place]; s != "" {
+			return s
+		}
+		return text
+	})
+}
+
+// mapSecrets gives a copy of d with each secret replaced by what f makes of it.
+// The place of a secret is made of keys, not of positions.
+func (d Document) mapSecrets(f func(place, text string) string) Document {
+	at := func(s *Secret, place ...string) {
+		if *s != "" {
+			*s = Secret(f(strings.Join(place, "\x00"), string(*s)))
+		}
+	}
+	d.WiFi = slices.Clone(d.WiFi)
+	for i := range d.WiFi {
+		w := &d.WiFi[i]
+		at(&w.Password, "wifi", w.SSID, "password")
+		if w.EAP != nil {
+			eap := *w.EAP
+			w.EAP = &eap
+			at(&eap.Password, "wifi", w.SSID, "eap", "password")
+		}
+		if w.Proxy != nil {
+			proxy := *w.Proxy
+			w.Proxy = &proxy
+			at(&proxy.Password, "wifi", w.SSID, "proxy", "password")
+		}
+	}
+	d.VPN = slices.Clone(d.VPN)
+	for i := range d.VPN {
+		v := &d.VPN[i]
+		at(&v.SharedSecret, "vpn", v.Name, "shared_secret")
+		at(&v.Password, "vpn", v.Name, "password")
+	}
+	d.Email = slices.Clone(d.Email)
+	for i := range d.Email {
+		e := &d.Email[i]
+		at(&e.Incoming.Password, "email", e.Name, "incoming")
+		at(&e.Outgoing.Password, "email", e.Name, "outgoing")
+	}
+	d.Certificates = slices.Clone(d.Certificates)
+	for i := range d.Certificates {
+		c := &d.Certificates[i]
+		at(&c.Password, "certificates", c.Name, "password")
+		if c.Kind == "pkcs12" {
+			data := Secret(c.Data)
+			at(&data, "certificates", c.Name, "data")
+			c.Data = []byte(data)
+		}
+	}
+	if d.Apps != nil {
+		apps := *d.Apps
+		d.Apps = &apps
+		list := func(name string, l []App) []App {
+			l = slices.Clone(l)
+			for i := range l {
+				l[i].Configuration = dictSecrets(strings.Join([]string{name, appPlace(&l[i])}, "\x00"), l[i].Configuration, f)
+			}
+			return l
+		}
+		apps.Required = list("required", apps.Required)
+		apps.Allowed = list("allowed", apps.Allowed)
+	}
+	if d.SingleApp != nil {
+		app := *d.SingleApp
+		d.SingleApp = &app
+		app.Configuration = dictSecrets("single_app", app.Configuration, f)
+	}
+	if d.Apple != nil {
+		d.Apple = &Apple{Profiles: slices.Clone(d.Apple.Profiles)}
+		for i := range d.Apple.Profiles {
+			p := &d.Apple.Profiles[i]
+			p.Payloads = slices.Clone(p.Payloads)
+			seen := map[string]int{}
+			for j := range p.Payloads {
+				kind := p.Payloads[j].Type
+				seen[kind]++
+				p.Payloads[j].Content = dictSecrets(strings.Join([]string{"apple", p.ID, element(kind, seen[kind])}, "\x00"), p.Payloads[j].Content, f)
+			}
+		}
+	}
+	return d
+}
+
+func appPlace(a *App) string {
+	return strings.Join(append(appleIDs(a), androidIDs(a)...), "\x00")
+}
+
+// dictSecrets maps the texts and bytes of a dictionary whose keys tell that
+// they are secret.
+func dictSecrets(place string, d Dict, f func(place, text string) string) Dict {
+	if d == nil {
+		return nil
+	}
+	out := maps.Clone(d)
+	for k, v := range out {
+		out[k] = valueSecrets(place+"\x00"+k, k, v, f)
+	}
+	return out
+}
+
+func valueSecrets(place, key string, v any, f func(place, text string) string) any {
+	switch v := v.(type) {
+	case string:
+		if v != "" && tellsSecret(key) {
+			return f(place, v)
+		}
+	case []byte:
+		if len(v) > 0 && tellsSecret(key) {
+			return []byte(f(place, string(v)))
+		}
+	case Dict:
+		return dictSecrets(place, v, f)
+	case []any:
+		out := slices.Clone(v)
+		for i := range out {
+			out[i] = valueSecrets(element(place, i), key, out[i], f)
+		}
+		return out
+	}
+	return v
+}
+
+// tellsSecret says whether a key of a raw payload names a secret by the words
+// Apple's and the usual apps' keys use ("EAPPassword", "SharedSecret",
+// "api_token").
+func tellsSecret(key string) bool {
+	key = strings.ToLower(key)
+	for _, word := range []string{"password", "passphrase", "secret", "challenge", "token", "apikey", "api_key", "privatekey", "private_key"} {
+		if strings.Contains(key, word) {
+			return true
+		}
+	}
+	return false
+}
