@@ -34,7 +34,7 @@ func (a *Account) cursor(p position) string {
 	if p.fetching {
 		kind = 1
 	}
-	for i, n := range []uint64{kind, uint64(p.next), uint64(p.end), uint64(p.then), uint64(p.issued.Unix()), uint64(p.epoch)} {
+	for i, n := range []uint64{kind, uint64(p.next), uint64(p.end), uint64(p.then), uint64(p.issued.UnixNano()), uint64(p.epoch)} {
 		binary.BigEndian.PutUint64(raw[8*i:], n)
 	}
 	body := raw[:len(raw)-sha256.Size]
@@ -54,7 +54,7 @@ func (a *Account) readCursor(s string) (position, bool) {
 		return position{}, false
 	}
 	n := func(i int) int { return int(binary.BigEndian.Uint64(raw[8*i:])) }
-	return position{fetching: n(0) == 1, next: n(1), end: n(2), then: n(3), issued: time.Unix(int64(n(4)), 0), epoch: n(5)}, true
+	return position{fetching: n(0) == 1, next: n(1), end: n(2), then: n(3), issued: time.Unix(0, int64(n(4))), epoch: n(5)}, true
 }
 
 func (a *Account) sealCursor(body []byte) []byte {

@@ -63,10 +63,8 @@ func (c *Cloud) verifyOAuth(r *http.Request) (*Account, *refusal) {
 	case !c.now().Before(a.expiry):
 		return wrong("token_expired")
 	}
-	mac := hmac.New(sha1.New, []byte(encode(a.key.secret)+"&"+encode(a.token.secret)))
-	mac.Write([]byte(signatureBase(r, params)))
 	given, err := base64.StdEncoding.DecodeString(params["oauth_signature"])
-	if err != nil || !hmac.Equal(given, mac.Sum(nil)) {
+	if err != nil || !hmac.Equal(given, signature(r, params, a.key.secret, a.token.secret)) {
 		return wrong("signature_invalid")
 	}
 	at := time.Unix(stamp, 0)
@@ -129,6 +127,13 @@ func parseAuthorization(header string) (map[string]string, bool) {
 		out[name] = decoded
 	}
 	return out, true
+}
+
+// signature is HMAC-SHA1 (section 3.4.2).
+func signature(r *http.Request, params map[string]string, consumerSecret, tokenSecret string) []byte {
+	mac := hmac.New(sha1.New, []byte(encode(consumerSecret)+"&"+encode(tokenSecret)))
+	mac.Write([]byte(signatureBase(r, params)))
+	return mac.Sum(nil)
 }
 
 // signatureBase is the signature base string (section 3.4.1).

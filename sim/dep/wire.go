@@ -46,21 +46,9 @@ const (
 	versionLatest    = 10
 )
 
-// show is the device as account a sees it: one that has left shows no more
-// than what it is.
+// show is a device of account a.
 func (a *Account) show(d *device, version int) wireDevice {
-	w := wireDevice{SerialNumber: d.Serial, Model: d.Model, Description: d.Description, Color: d.Color, AssetTag: d.AssetTag}
-	if version >= versionFamily {
-		w.DeviceFamily, w.OS = d.Family, osOf(d.Family, version)
-	}
-	if version >= versionLatest {
-		w.IMEI, w.MEID, w.EID, w.WiFi, w.Bluetooth, w.Ethernet = d.IMEI, d.MEID, d.EID, d.WiFi, d.Bluetooth, d.Ethernet
-		replacement, released := d.replacement, false
-		w.IsReplacement, w.ReleasedByReplacement = &replacement, &released
-	}
-	if d.account != a {
-		return w
-	}
+	w := describe(d, version)
 	w.DeviceAssignedDate, w.DeviceAssignedBy = stamp(d.assigned), a.cloud.options.Organization.Email
 	w.ProfileStatus, w.ProfileAssignTime, w.ProfilePushTime = d.status, stamp(d.profileAt), stamp(d.pushedAt)
 	if d.profile != nil {
@@ -72,9 +60,27 @@ func (a *Account) show(d *device, version int) wireDevice {
 	return w
 }
 
-// operate is a device in the stream of changes.
+// describe is what a device is, whoever has it.
+func describe(d *device, version int) wireDevice {
+	w := wireDevice{SerialNumber: d.Serial, Model: d.Model, Description: d.Description, Color: d.Color, AssetTag: d.AssetTag}
+	if version >= versionFamily {
+		w.DeviceFamily, w.OS = d.Family, osOf(d.Family, version)
+	}
+	if version >= versionLatest {
+		w.IMEI, w.MEID, w.EID, w.WiFi, w.Bluetooth, w.Ethernet = d.IMEI, d.MEID, d.EID, d.WiFi, d.Bluetooth, d.Ethernet
+		replacement, released := d.replacement, false
+		w.IsReplacement, w.ReleasedByReplacement = &replacement, &released
+	}
+	return w
+}
+
+// operate is an entry of the stream of changes. It shows the device as it is
+// now; what has left the account, no more than what it is.
 func (a *Account) operate(ch change, version int) wireDevice {
-	w := a.show(ch.device, version)
+	w := describe(ch.device, version)
+	if ch.op != deleted && ch.device.account == a {
+		w = a.show(ch.device, version)
+	}
 	w.OpType, w.OpDate = ch.op, stamp(ch.at)
 	if ch.replaced && w.ReleasedByReplacement != nil {
 		*w.ReleasedByReplacement = true
