@@ -266,11 +266,5 @@ func (c *Cloud) controlFaults(_ *http.Request, body []byte) (any, error) {
 		}
 		faults = []Fault{one}
 	}
-	for _, f := range faults {
-		if !slices.Contains([]FaultKind{Reply, Hang, Drop, HalfBody, Lose, Stuck}, f.Kind) {
-			return nil, fmt.Errorf("fault kind %q is unknown", f.Kind)
-		}
-	}
-	c.Spoil(faults...)
-	return nil, nil
+	return nil, c.Spoil(faults...)
 }

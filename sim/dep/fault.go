@@ -1,6 +1,7 @@
 package dep
 
 import (
+	"fmt"
 	"net/http"
 	"slices"
 )
@@ -18,6 +19,8 @@ const (
 	Lose     FaultKind = "lose"      // the connection breaks before the answer
 	Stuck    FaultKind = "stuck"     // a page repeats the cursor it was asked with and says there is more
 )
+
+var faultKinds = []FaultKind{Reply, Hang, Drop, HalfBody, Lose, Stuck}
 
 // Fault spoils calls.
 type Fault struct {
@@ -56,13 +59,20 @@ func (f Fault) On(call string, times int) Fault {
 	return f
 }
 
-// Spoil adds faults. They are used up in order, at most one for each call.
-func (c *Cloud) Spoil(faults ...Fault) {
+// Spoil adds faults. They are used up in order, at most one for each call. An
+// unknown kind is an error, and nothing is added.
+func (c *Cloud) Spoil(faults ...Fault) error {
+	for _, f := range faults {
+		if !slices.Contains(faultKinds, f.Kind) {
+			return fmt.Errorf("dep: fault kind %q is unknown", f.Kind)
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, f := range faults {
 		c.faults = append(c.faults, &f)
 	}
+	return nil
 }
 
 // Heal forgets all faults.

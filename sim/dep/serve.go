@@ -72,6 +72,8 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		c.control.ServeHTTP(w, r)
 		return
 	}
+	// Clients set their clocks by it.
+	w.Header().Set("Date", c.now().Format(http.TimeFormat))
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	if err != nil {
 		http.Error(w, malformed, http.StatusRequestEntityTooLarge)

@@ -153,7 +153,7 @@ func TestAccountStates(t *testing.T) {
 }
 
 func TestHeaders(t *testing.T) {
-	c, _ := start(t, Options{}, 1)
+	c, now := start(t, Options{}, 1)
 	c.login()
 	c.agent = ""
 	c.refused("no agent", "GET", "/account", nil, 400, "USER_AGENT_MISSING")
@@ -162,6 +162,10 @@ func TestHeaders(t *testing.T) {
 	c.agent = "a product/with spaces"
 	if out := c.call("GET", "/account", nil); out.status != 200 {
 		t.Errorf("product and comment: %d %s", out.status, out.body)
+	}
+	now.advance(time.Minute)
+	if got, err := http.ParseTime(c.call("GET", "/account", nil).header.Get("Date")); err != nil || now.now().Sub(got).Abs() > time.Second {
+		t.Errorf("the answer is of %v, the clock says %v, %v", got, now.now(), err)
 	}
 	c.refused("unknown path", "GET", "/devices/all", nil, 404, "NOT_FOUND")
 	c.refused("method", "PATCH", "/profile", nil, 405, "METHOD_NOT_ALLOWED")
