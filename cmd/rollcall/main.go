@@ -21,6 +21,7 @@ type cli struct {
 	Serve   serveCmd   `cmd:"" help:"Run the server."`
 	Demo    demoCmd    `cmd:"" help:"Show everything with simulated phones and a simulated Apple, in under a minute."`
 	Bench   benchCmd   `cmd:"" help:"Measure this machine, beside the targets."`
+	Sim     simCmd     `cmd:"" help:"Run a simulator as a program of its own."`
 	Doctor  doctorCmd  `cmd:"" help:"Tell what a deployment lacks."`
 	Migrate migrateCmd `cmd:"" help:"Bring the database to this version's schema (serve does it by itself)."`
 	Config  configCmd  `cmd:"" help:"Look at the configuration."`
