@@ -13,6 +13,10 @@ type Wants struct {
 	Other    string            // of every other family
 }
 
+// Undecided stands in Wants for a profile that Apple does not know yet: the
+// device stays as it is.
+const Undecided = "undecided"
+
 // Wanted is a device that has not the profile it should have.
 type Wanted struct {
 	Serial   string
@@ -64,8 +68,9 @@ type SyncStore interface {
 	SweepDevices(ctx context.Context, l Lease, limit int, at time.Time) (more bool, err error)
 	// SettleRoll brings the roll up to date with a part of what has changed:
 	// new devices become rows, where the account says so; what Apple knows of a
-	// device is merged; rows that came by DEP and never enrolled go with the
-	// device, those deleted since before at the latest.
+	// device is merged; rows that came by DEP and are not enrolled go with the
+	// device. Where there are other accounts, such a row waits until the device
+	// was deleted before a time: it may have moved to one of them.
 	SettleRoll(ctx context.Context, l Lease, limit int, before, at time.Time) (more bool, err error)
 
 	// Definitions are the profiles of an account that Apple is to be told.
@@ -110,7 +115,7 @@ type Finding string
 const (
 	NotOnRoll     Finding = "not_on_roll"     // Apple lists it, the roll does not
 	NotInDEP      Finding = "not_in_dep"      // the roll lists an Apple device that no account has
-	NotAssigned   Finding = "not_assigned"    // it should have a profile and has it not
+	NotAssigned   Finding = "not_assigned"    // it has no profile, or the attempt to give it the right one came to nothing
 	Silent        Finding = "silent"          // it has a profile since long and never enrolled
 	InTwoAccounts Finding = "in_two_accounts" // more than one account lists it
 )
@@ -133,12 +138,15 @@ type Difference struct {
 	Since   time.Time     // of Silent: since when it has the profile
 }
 
+// Key is the place of a row in the list of its finding.
+func (d Difference) Key() string { return d.Serial + "\t" + d.Account }
+
 // ReportStore compares. account "" is all of them; NotInDEP looks at all in any
 // case.
 type ReportStore interface {
 	CountFindings(ctx context.Context, account string, silentSince time.Time) (map[Finding]int, error)
-	// FindingRows are in the order of serials; after is the last serial of the
-	// page before.
+	// FindingRows are in the order of serials and accounts; after is the Key of
+	// the last row of the page before.
 	FindingRows(ctx context.Context, f Finding, account string, silentSince time.Time, after string, limit int) ([]Difference, error)
 	// KnownDevices are in the order of serials, those that are deleted left out.
 	KnownDevices(ctx context.Context, account string, after string, limit int) ([]Known, error)

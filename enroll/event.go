@@ -11,8 +11,9 @@ type EventType string
 
 // The types of events.
 const (
-	EventDeviceImported   EventType = "device.imported" // put on the roll by an import
-	EventDeviceCreated    EventType = "device.created"  // put on the roll in any other way
+	EventDeviceImported   EventType = "device.imported" // an import was applied: one event for all of its rows
+	EventDeviceReverted   EventType = "device.import_reverted"
+	EventDeviceCreated    EventType = "device.created" // put on the roll in any other way
 	EventDeviceChanged    EventType = "device.changed"
 	EventDeviceDeleted    EventType = "device.deleted"
 	EventDeviceBlocked    EventType = "device.blocked"
@@ -36,13 +37,16 @@ const (
 
 	EventPushCertificateExpiring EventType = "push_certificate.expiring"
 	EventWebhookDisabled         EventType = "webhook.disabled"
+
+	EventDEPAccountProblem EventType = "dep_account.problem"  // it cannot be brought up to date, for a reason that is new
+	EventDEPTokenExpiring  EventType = "dep_account.expiring" // its server token ends soon
 )
 
 // EventTypes lists all of them.
 var EventTypes = []EventType{
-	EventDeviceImported, EventDeviceCreated, EventDeviceChanged, EventDeviceDeleted, EventDeviceBlocked, EventDeviceUnblocked, EventDeviceEnrolled, EventDeviceUnenrolled,
+	EventDeviceImported, EventDeviceReverted, EventDeviceCreated, EventDeviceChanged, EventDeviceDeleted, EventDeviceBlocked, EventDeviceUnblocked, EventDeviceEnrolled, EventDeviceUnenrolled,
 	EventRequestQueued, EventRequestSent, EventRequestBounced, EventRequestOpened, EventRequestAccepted, EventRequestCompleted, EventRequestExpired, EventRequestCancelled,
-	EventGateDecided, EventPolicyCompleted, EventPolicyFailed, EventPushCertificateExpiring, EventWebhookDisabled,
+	EventGateDecided, EventPolicyCompleted, EventPolicyFailed, EventPushCertificateExpiring, EventWebhookDisabled, EventDEPAccountProblem, EventDEPTokenExpiring,
 }
 
 // Event tells that something happened. It is written in the transaction of
@@ -66,8 +70,14 @@ type EventRefs struct {
 	Outcome    Outcome    `json:"outcome,omitempty" doc:"allow, hold, deny or error."`
 	Code       Code       `json:"code,omitempty" doc:"Reason of a decision."`
 	CommandID  string     `json:"command_id,omitempty"`
+	ImportID   string     `json:"import_id,omitempty" doc:"GET /imports/{id}/rows names the devices."`
+	New        int        `json:"new,omitempty" doc:"Devices that an import put on the roll."`
+	Changed    int        `json:"changed,omitempty" doc:"Devices that an import, or its revert, changed."`
+	Deleted    int        `json:"deleted,omitempty" doc:"Devices that a revert took off the roll."`
 	WebhookID  string     `json:"webhook_id,omitempty"`
-	EndsAt     *time.Time `json:"ends_at,omitempty" doc:"When the certificate ends."`
+	EndsAt     *time.Time `json:"ends_at,omitempty" doc:"When the certificate or token ends."`
+	Account    string     `json:"account,omitempty" doc:"Name of a DEP account."`
+	Problem    string     `json:"problem,omitempty" doc:"Code of what keeps the account from being up to date."`
 }
 
 // NewEvent makes an event that happened at a time.
