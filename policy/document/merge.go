@@ -8,6 +8,7 @@ import (
 	"maps"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -36,7 +37,7 @@ import (
 // own identifiers. What is required is usable, whatever the lists of allowed
 // apps say. The one app of a kiosk cannot be blocked: that list lets go of it.
 func Merge(sources []Source) Effective {
-	m := &merger{sources: ranked(sources), origins: map[string][]Origin{}, conflict: map[string]int{}}
+	m := &merger{sources: ranked(sources), origins: make(map[string][]Origin, 2*len(restrictionPointers)), conflict: map[string]int{}}
 	d := Document{
 		Restrictions: m.restrictions(),
 		Passcode:     m.passcode(),
@@ -93,8 +94,11 @@ func (s *Source) origin() Origin { return Origin{Policy: s.Policy, Version: s.Ve
 
 // from notes that the value at pointer comes from the source.
 func (m *merger) from(pointer string, s *Source) {
-	o := s.origin()
-	if have := m.origins[pointer]; !slices.Contains(have, o) {
+	o, have := s.origin(), m.origins[pointer]
+	if have == nil {
+		have = make([]Origin, 0, len(m.sources))
+	}
+	if !slices.Contains(have, o) {
 		m.origins[pointer] = append(have, o)
 	}
 }
@@ -353,9 +357,11 @@ func (m *merger) apple() *Apple {
 }
 
 // element is the pointer of an element of a list.
-func element(list string, i int) string { return fmt.Sprintf("%s/%d", list, i) }
+func element(list string, i int) string { return list + "/" + strconv.Itoa(i) }
+
+var pointerEscapes = strings.NewReplacer("~", "~0", "/", "~1")
 
 // token escapes a name for a JSON pointer (RFC 6901, section 3).
 func token(name string) string {
-	return strings.NewReplacer("~", "~0", "/", "~1").Replace(name)
+	return pointerEscapes.Replace(name)
 }
