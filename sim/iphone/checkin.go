@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"maps"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,11 +23,17 @@ func (p *Phone) enroll(ctx context.Context, in *installed, mdm mdmSettings, id i
 	if err != nil {
 		return err
 	}
-	e := &enrollment{profileID: in.profile.identifier, mdm: mdm, identity: id, http: p.newMDMClient(roots, id),
+	e := &enrollment{profileID: in.profile.identifier, mdm: mdm, id: plist.Dict{"UDID": p.cfg.UDID}, identity: id, http: p.newMDMClient(roots, id),
 		token: randomBytes(32), magic: uuid.NewString()}
 	old := p.current()
-	if old != nil {
-		e.cached = old.cached
+	switch {
+	case old != nil:
+		e.cached, e.bearer, e.id = old.cached, old.bearer, old.id
+	case mdm.mode != "":
+		e.bearer = get(p, func() string { return p.access })
+		if mdm.mode == modeBYOD { // another one with each enrollment
+			e.id = plist.Dict{"EnrollmentID": strings.ToUpper(uuid.NewString())}
+		}
 	}
 	if err := p.checkIn(ctx, e, p.authenticate(e)); err != nil {
 		p.closeIdle(e.http)
@@ -59,7 +67,7 @@ func (p *Phone) enroll(ctx context.Context, in *installed, mdm mdmSettings, id i
 }
 
 func (p *Phone) authenticate(e *enrollment) plist.Dict {
-	d := plist.Dict{"MessageType": "Authenticate", "UDID": p.cfg.UDID, "Topic": e.mdm.topic}
+	d := e.message("Authenticate")
 	if e.mdm.rights&rightDeviceInfo != 0 {
 		d["OSVersion"], d["BuildVersion"] = p.cfg.OSVersion, p.cfg.BuildVersion
 		d["ProductName"], d["SerialNumber"] = p.cfg.Product, p.cfg.Serial
@@ -71,13 +79,21 @@ func (p *Phone) authenticate(e *enrollment) plist.Dict {
 }
 
 func (p *Phone) tokenUpdate(e *enrollment) plist.Dict {
-	d := plist.Dict{"MessageType": "TokenUpdate", "UDID": p.cfg.UDID, "Topic": e.mdm.topic, "Token": e.token, "PushMagic": e.magic}
+	d := e.message("TokenUpdate")
+	d["Token"], d["PushMagic"] = e.token, e.magic
 	if e.mdm.rights&rightLock != 0 {
 		d["UnlockToken"] = p.UnlockToken()
 	}
 	if p.Awaiting() {
 		d["AwaitingConfiguration"] = true
 	}
+	return d
+}
+
+// message begins a check-in message.
+func (e *enrollment) message(kind string) plist.Dict {
+	d := maps.Clone(e.id)
+	d["MessageType"], d["Topic"] = kind, e.mdm.topic
 	return d
 }
 
@@ -111,6 +127,9 @@ func (p *Phone) put(ctx context.Context, e *enrollment, url, kind string, body [
 		}
 		header.Set("Mdm-Signature", signature)
 	}
+	if bearer := get(p, func() string { return e.bearer }); bearer != "" {
+		header.Set("Authorization", "Bearer "+bearer)
+	}
 	return send(ctx, e.http, http.MethodPut, url, header, body)
 }
 
@@ -126,9 +145,11 @@ func signature(body []byte, id identity) (string, error) {
 
 // unenrolls tells whether an error means that the server does not know this
 // phone any more: 401, or from iOS 17 on 403 with com.apple.unrecognized.device.
+// In an account-driven enrollment 401 asks for the person to sign in again.
 func (p *Phone) unenrolls(err error) bool {
 	var r *RefusedError
-	return errors.As(err, &r) && (r.Status == http.StatusUnauthorized ||
+	account := fromEnrollment(p, func(e *enrollment) bool { return e.mdm.mode != "" })
+	return errors.As(err, &r) && (r.Status == http.StatusUnauthorized && !account ||
 		r.Status == http.StatusForbidden && r.Code == "com.apple.unrecognized.device" && p.major() >= 17)
 }
 
@@ -200,7 +221,7 @@ func (p *Phone) CheckOut(ctx context.Context) error {
 }
 
 func (p *Phone) sendCheckOut(ctx context.Context, e *enrollment) error {
-	return p.checkIn(ctx, e, plist.Dict{"MessageType": "CheckOut", "UDID": p.cfg.UDID, "Topic": e.mdm.topic})
+	return p.checkIn(ctx, e, e.message("CheckOut"))
 }
 
 // RemoveProfileByUser is the user removing the MDM profile in Settings. The
@@ -294,4 +315,11 @@ func (p *Phone) SignBody(message plist.Dict) (http.Header, []byte, error) {
 }
 
 // Idle is the message that asks for work, for SignBody and ConnectRaw.
-func (p *Phone) Idle() plist.Dict { return plist.Dict{"UDID": p.cfg.UDID, "Status": "Idle"} }
+func (p *Phone) Idle() plist.Dict {
+	d := fromEnrollment(p, func(e *enrollment) plist.Dict { return maps.Clone(e.id) })
+	if d == nil {
+		d = plist.Dict{"UDID": p.cfg.UDID}
+	}
+	d["Status"] = "Idle"
+	return d
+}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"maps"
 
 	"rollcall/sim/plist"
 )
@@ -82,7 +83,11 @@ func (p *Phone) information() plist.Dict {
 	if len(p.cfg.Product) >= 4 && p.cfg.Product[:4] == "iPad" {
 		model = "iPad"
 	}
-	d := plist.Dict{"UDID": p.cfg.UDID, "AwaitingConfiguration": p.awaiting}
+	d := maps.Clone(p.enrollment.id)
+	d["AwaitingConfiguration"] = p.awaiting
+	if p.enrollment.mdm.mode == modeBYOD { // nothing that would tell the device from others
+		d["OSVersion"], d["BuildVersion"], d["ModelName"], d["ProductName"] = p.cfg.OSVersion, p.cfg.BuildVersion, model, p.cfg.Product
+	}
 	if p.enrollment.mdm.rights&rightDeviceInfo != 0 {
 		for k, v := range (plist.Dict{
 			"SerialNumber": p.cfg.Serial, "DeviceName": p.name, "OSVersion": p.cfg.OSVersion, "BuildVersion": p.cfg.BuildVersion,

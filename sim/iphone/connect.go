@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"rollcall/sim/plist"
@@ -110,7 +111,9 @@ func (p *Phone) readCommand(resp *http.Response, body []byte) (plist.Dict, error
 func (p *Phone) obey(ctx context.Context, envelope plist.Dict) (message plist.Dict, after func(context.Context), err error) {
 	command := envelope["Command"].(plist.Dict)
 	request := command["RequestType"].(string)
-	message = plist.Dict{"UDID": p.cfg.UDID, "CommandUUID": envelope["CommandUUID"]}
+	message = p.Idle()
+	delete(message, "Status")
+	message["CommandUUID"] = envelope["CommandUUID"]
 	r := p.reaction(request)
 	switch r.kind {
 	case notNow:
@@ -187,6 +190,8 @@ func (p *Phone) permitted(request string, spec commandSpec) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
+	case p.enrollment.mdm.mode == modeBYOD && slices.Contains([]string{"ClearPasscode", "EraseDevice", "Restrictions"}, request):
+		return mdmError(12021, "%q is not a request of user enrollment", request)
 	case p.enrollment.mdm.rights&spec.right != spec.right:
 		return mdmError(12007, "the server has no right to %s", request)
 	case spec.supervised && !p.supervised:

@@ -147,7 +147,8 @@ func (p *Phone) ask(ctx context.Context, endpoint string, data []byte) ([]byte, 
 	if e == nil {
 		return nil, ErrNotEnrolled
 	}
-	message := plist.Dict{"MessageType": "DeclarativeManagement", "UDID": p.cfg.UDID, "Endpoint": endpoint}
+	message := e.message("DeclarativeManagement")
+	message["Endpoint"] = endpoint
 	if data != nil {
 		message["Data"] = data
 	}

@@ -21,10 +21,14 @@
 // SetupAssistant is the other way in, Automated Device Enrollment: the device
 // posts its CMS-signed machine info and gets the profile at once.
 //
+// The third way is a person signing in to the device with a Managed Apple
+// Account (SignIn): the domain of the account names a server, the person signs
+// in on its page, and the access token from there goes along with every request.
+// In the mode BYOD the device is known by an EnrollmentID alone.
+//
 // If anything fails before the first TokenUpdate is accepted, nothing is left
 // behind, as on a device. OnCommand makes the phone misbehave on demand;
 // Config.Tamper makes it lie.
 //
-// What it does not do: the user channel and Shared iPad, account-driven
-// enrollment, ACME identities and attestation, macOS.
+// What it does not do: the user channel and Shared iPad, ACME identities and attestation, macOS.
 package iphone

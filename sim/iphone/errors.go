@@ -21,6 +21,10 @@ type RefusedError struct {
 	// "com.apple.unrecognized.device" (facts: 403 with JSON or plist).
 	Code    string
 	Message string
+	// UpdateTo is the system version that com.apple.softwareupdate.required
+	// asks for; SignIn the WWW-Authenticate header of a 401.
+	UpdateTo string
+	SignIn   string
 }
 
 func (e *RefusedError) Error() string {
@@ -34,6 +38,8 @@ func (e *RefusedError) Error() string {
 var (
 	// ErrNotEnrolled: there is no MDM profile.
 	ErrNotEnrolled = errors.New("iphone: not enrolled")
+	// ErrNotReturning: the server does not let the phone return to service.
+	ErrNotReturning = errors.New("iphone: not returning to service")
 	// ErrNoIdentity: Config has no Identity to sign with.
 	ErrNoIdentity = errors.New("iphone: no device identity")
 	// ErrConnectionLost: the connection broke, on purpose (OnCommand).
@@ -118,5 +124,9 @@ func refused(resp *http.Response, body []byte) *RefusedError {
 	}
 	e.Code, _ = dict["code"].(string)
 	e.Message, _ = dict["message"].(string)
+	if details, ok := dict["details"].(map[string]any); ok {
+		e.UpdateTo, _ = details["OSVersion"].(string)
+	}
+	e.SignIn = resp.Header.Get("WWW-Authenticate")
 	return e
 }

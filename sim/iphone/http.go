@@ -55,7 +55,20 @@ func (p *Phone) transport(roots *x509.CertPool, id *identity) http.RoundTripper 
 func (p *Phone) newClients() (browser, system *http.Client) {
 	jar, _ := cookiejar.New(nil) // no error is possible without options
 	transport := p.transport(p.cfg.Roots, nil)
-	return &http.Client{Transport: transport, Jar: jar, Timeout: time.Minute}, &http.Client{Transport: transport, Timeout: time.Minute}
+	return &http.Client{Transport: transport, Jar: jar, Timeout: time.Minute, CheckRedirect: followRedirect}, &http.Client{Transport: transport, Timeout: time.Minute}
+}
+
+// followRedirect goes where a page sends the browser. The machine info belongs
+// to the first load alone, and a login that ends leads to no server.
+func followRedirect(req *http.Request, via []*http.Request) error {
+	req.Header.Del(headerMachineInfo)
+	switch {
+	case req.URL.Scheme == loginScheme:
+		return http.ErrUseLastResponse
+	case len(via) >= maxPages:
+		return protocolError("Safari", "%d redirects", len(via))
+	}
+	return nil
 }
 
 func (p *Phone) newMDMClient(roots *x509.CertPool, id identity) *http.Client {

@@ -21,6 +21,7 @@ const (
 	byHand origin = iota
 	bySetup
 	byMDM
+	byAccount
 )
 
 // installed is a profile on the phone.
@@ -34,6 +35,8 @@ type installed struct {
 type enrollment struct {
 	profileID string
 	mdm       mdmSettings
+	id        plist.Dict // UDID, or EnrollmentID of a user enrollment
+	bearer    string     // access token of an account-driven enrollment
 	identity  identity
 	http      *http.Client
 	token     []byte
@@ -49,10 +52,16 @@ type mdmSettings struct {
 	serverURL, checkInURL, topic string
 	signMessage, checkOut        bool
 	rights                       int64
+	mode, account                string // of account-driven enrollment
 }
 
 func readMDM(d plist.Dict) mdmSettings {
-	m := mdmSettings{serverURL: d["ServerURL"].(string), topic: d["Topic"].(string), rights: d["AccessRights"].(int64)}
+	m := mdmSettings{serverURL: d["ServerURL"].(string), topic: d["Topic"].(string)}
+	m.mode, _ = d["EnrollmentMode"].(string)
+	m.account, _ = d["AssignedManagedAppleID"].(string)
+	if m.rights, _ = d["AccessRights"].(int64); m.mode == modeBYOD {
+		m.rights = rightsOfUser
+	}
 	m.checkInURL = m.serverURL
 	if u, ok := d["CheckInURL"].(string); ok {
 		m.checkInURL = u
@@ -120,6 +129,8 @@ func (p *Phone) mayInstall(prof *profile, mdm *payload, old *enrollment, from or
 	}
 	next := readMDM(mdm.dict)
 	switch {
+	case (next.mode != "") != (from == byAccount || from == byMDM && old != nil && old.mdm.mode != ""):
+		return mdmError(12000, "EnrollmentMode belongs to account-driven enrollment")
 	case old == nil && from == byMDM:
 		return mdmError(12010, "an MDM payload through MDM on a phone that is not enrolled")
 	case old == nil:
@@ -128,6 +139,8 @@ func (p *Phone) mayInstall(prof *profile, mdm *payload, old *enrollment, from or
 		return mdmError(12001, "the phone is already managed")
 	case next.topic != old.mdm.topic || next.serverURL != old.mdm.serverURL || next.checkInURL != old.mdm.checkInURL:
 		return mdmError(12012, "Topic, ServerURL and CheckInURL must not change")
+	case next.mode != old.mdm.mode || next.account != old.mdm.account:
+		return mdmError(12012, "EnrollmentMode and AssignedManagedAppleID must not change")
 	case next.rights&^old.mdm.rights != 0:
 		return mdmError(12012, "AccessRights must not grow")
 	}

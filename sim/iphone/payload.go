@@ -226,6 +226,10 @@ const (
 	rightSettings        = 2048
 	rightApps            = 4096
 	rightsAll            = 8191
+
+	// rightsOfUser is what a server may do in a user enrollment, whatever the
+	// profile says.
+	rightsOfUser = rightInspectProfiles | rightInstallProfiles | rightInspectApps | rightSecurity | rightSettings | rightApps
 )
 
 var serverCapabilities = []string{"com.apple.mdm.per-user-connections", "com.apple.mdm.bootstraptoken", "com.apple.mdm.token"}
@@ -242,11 +246,15 @@ func checkMDM(d plist.Dict) error {
 			return payloadError("com.apple.mdm: %s %q is not https", key, v)
 		}
 	}
-	if _, ok := d["EnrollmentMode"]; ok {
-		return payloadError("com.apple.mdm: EnrollmentMode belongs to account-driven enrollment")
+	mode, _ := d["EnrollmentMode"].(string)
+	if account, _ := d["AssignedManagedAppleID"].(string); (mode == "") != (account == "") {
+		return payloadError("com.apple.mdm: EnrollmentMode and AssignedManagedAppleID belong together")
 	}
 	rights, ok := d["AccessRights"].(int64)
 	switch {
+	case mode == modeBYOD && ok:
+		return mdmError(12000, "com.apple.mdm: AccessRights in a user enrollment")
+	case mode == modeBYOD:
 	case !ok || rights <= 0 || rights > rightsAll,
 		rights&rightInstallProfiles != 0 && rights&rightInspectProfiles == 0,
 		rights&rightInstallProv != 0 && rights&rightInspectProv == 0:

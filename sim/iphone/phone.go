@@ -97,6 +97,7 @@ type Phone struct {
 	awaiting    bool
 	unlockToken []byte
 	enrollment  *enrollment
+	access      string                // token of the account that the person signed in with
 	profiles    map[string]*installed // by PayloadIdentifier
 	apps        map[string]*app       // by bundle identifier
 	settings    plist.Dict            // last value per Settings item

@@ -27,7 +27,7 @@ const maxPages = 10
 // its first link that leads to a profile is followed. A page with neither, or
 // with an error status, is a *RefusedError. Scripts do not run.
 func (p *Phone) OpenLink(ctx context.Context, link string, choice Choice) error {
-	profiles, err := p.browse(ctx, link, nil, choice)
+	profiles, err := p.browse(ctx, link, nil, choice, nil)
 	if err != nil {
 		return err
 	}
@@ -47,8 +47,9 @@ type visit struct {
 	header      http.Header
 }
 
-// browse goes from page to page until profiles are downloaded.
-func (p *Phone) browse(ctx context.Context, link string, header http.Header, choice Choice) ([][]byte, error) {
+// browse goes from page to page until profiles are downloaded or, where login
+// is not nil, the page leads back to the device with a result, which is put there.
+func (p *Phone) browse(ctx context.Context, link string, header http.Header, choice Choice, login *url.URL) ([][]byte, error) {
 	next := visit{method: http.MethodGet, url: link, header: header}
 	sent := map[string]int{}
 	for range maxPages {
@@ -58,6 +59,13 @@ func (p *Phone) browse(ctx context.Context, link string, header http.Header, cho
 		}
 		if resp.StatusCode == http.StatusOK && contentType(resp) == typeProfile {
 			return [][]byte{body}, nil
+		}
+		if to, err := resp.Location(); err == nil && to.Scheme == loginScheme {
+			if login == nil || resp.StatusCode != http.StatusPermanentRedirect {
+				return nil, protocolError("Safari", "status %d to %s", resp.StatusCode, to.Scheme)
+			}
+			*login = *to
+			return nil, nil
 		}
 		here := resp.Request.URL
 		if contentType(resp) != "text/html" {

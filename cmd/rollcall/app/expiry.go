@@ -33,6 +33,7 @@ func (a *App) daily(ctx context.Context, now time.Time) {
 	} else if n > 0 {
 		a.log.InfoContext(ctx, "unused challenges removed", "count", n)
 	}
+	a.forgetSignIns(ctx, now)
 	if n, err := a.restrictions.ForgetDecisions(ctx); err != nil && ctx.Err() == nil {
 		a.log.WarnContext(ctx, "old decisions not removed", "error", err)
 	} else if n > 0 {
