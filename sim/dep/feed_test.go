@@ -146,6 +146,10 @@ func TestStreamOfChanges(t *testing.T) {
 	expect("a definition", "", "")
 	c.assign(profile, one)
 	expect("assignment", one+" modified", "")
+	if _, ok := c.cloud.Activate(one); !ok {
+		t.Error("no configuration")
+	}
+	expect("activation", one+" modified", "")
 	check(c.cloud.Move(one, other))
 	expect("a move", one+" deleted", one+" modified")
 	if s, _ := c.cloud.Device(one); s.Account != "Other" || s.ProfileStatus != ProfileRemoved || s.ProfileUUID != "" {
