@@ -1,9 +1,163 @@
 package apple
 
-import "rollcall/policy/document"
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"rollcall/policy/document"
+)
 
 // Compile says what d becomes on t, and what t will not honour. d is what
-// document.Resolve gave.
+// document.Resolve gave; it is not changed, and the plan shares its values.
+//
+// What t is known not to honour is left out of the plan: a device would ignore
+// some of it and fail on the rest. Compile again when more is known of it.
 func Compile(d document.Document, t document.Target) (Plan, []document.Note) {
-	return Plan{}, nil
+	c := compiler{d: &d, t: t}
+	c.deviceName()
+	c.restrictions()
+	c.passcode()
+	c.certificates()
+	c.wifi()
+	c.vpn()
+	c.email()
+	c.webClips()
+	c.webFilter()
+	c.appLists()
+	c.homeScreen()
+	c.lockMessage()
+	c.osUpdate()
+	c.raw()
+	c.singleApp()
+	c.requiredApps()
+	c.activate()
+	return c.plan, c.notes
+}
+
+// compiler is one call of Compile.
+type compiler struct {
+	d     *document.Document
+	t     document.Target
+	plan  Plan
+	notes []document.Note
+}
+
+func (c *compiler) note(pointer string, code document.NoteCode, format string, args ...any) {
+	n := document.Note{Pointer: pointer, Code: code, Text: fmt.Sprintf(format, args...)}
+	if !slices.Contains(c.notes, n) {
+		c.notes = append(c.notes, n)
+	}
+}
+
+// need is what a device must be to honour something; the zero value: any iPhone
+// or iPad that a person did not enroll as theirs.
+type need struct {
+	supervised     bool
+	minOS          string // iOS and iPadOS
+	userEnrollment bool   // honoured there too
+	mac            bool   // honoured by a Mac too
+}
+
+// recent is a version that devices of unknown version may well not have.
+const recent = "17.0"
+
+// able says whether the target honours something, and notes why not.
+func (c *compiler) able(pointer string, n need) bool {
+	switch {
+	case !c.mobile() && !(n.mac && c.t.Family == "Mac"):
+		c.note(pointer, document.NotePlatform, "It is carried out on iPhone and iPad, not on %s.", c.t.Family)
+		return false
+	case c.t.UserEnrollment && !n.userEnrollment:
+		c.note(pointer, document.NoteUserEnrollment, "Devices that their users enrolled as their own (User Enrollment) do not have it.")
+		return false
+	case n.supervised && c.t.Supervised != nil && !*c.t.Supervised && c.mobile():
+		c.note(pointer, document.NoteUnsupervised, "Only supervised devices honour it, and this one is not supervised.")
+		return false
+	case c.mobile() && c.t.OSVersion != "" && older(c.t.OSVersion, n.minOS):
+		c.note(pointer, document.NoteOSVersion, "It needs version %s or later; the device has %s.", n.minOS, c.t.OSVersion)
+		return false
+	}
+	if n.supervised && c.t.Supervised == nil && c.mobile() {
+		c.note(pointer, document.NoteUnsupervised, "Only supervised devices honour it; whether this one is supervised is not known.")
+	}
+	if c.mobile() && c.t.OSVersion == "" && !older(n.minOS, recent) {
+		c.note(pointer, document.NoteOSVersion, "It needs version %s or later; the version of the device is not known.", n.minOS)
+	}
+	return true
+}
+
+// mobile says whether the target is, or may be, an iPhone or iPad.
+func (c *compiler) mobile() bool { return c.t.Family != "Mac" && c.t.Family != "AppleTV" }
+
+// declares says whether the target knows declarative management (iOS and
+// iPadOS 15; a Mac's is left alone).
+func (c *compiler) declares() bool {
+	return c.mobile() && (c.t.OSVersion == "" || !older(c.t.OSVersion, "15.0"))
+}
+
+// older compares versions number by number; what is not a number ends them.
+func older(version, than string) bool {
+	for version != "" || than != "" {
+		var a, b int
+		a, version = nextNumber(version)
+		b, than = nextNumber(than)
+		if a != b {
+			return a < b
+		}
+	}
+	return false
+}
+
+func nextNumber(version string) (int, string) {
+	first, rest, _ := strings.Cut(version, ".")
+	digits := strings.TrimSpace(first)
+	if i := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); i >= 0 {
+		digits, rest = digits[:i], ""
+	}
+	n, _ := strconv.Atoi(digits)
+	return n, rest
+}
+
+// install adds a profile to the plan.
+func (c *compiler) install(key, title, pointer string, payloads ...document.Payload) {
+	c.plan.Profiles = append(c.plan.Profiles, Installable{Key: key, Title: title, Pointer: pointer,
+		Profile: document.Profile{ID: key, DisplayName: title, Payloads: payloads}})
+}
+
+func (c *compiler) set(key, title, pointer, item string, content document.Dict) {
+	c.plan.Settings = append(c.plan.Settings, Setting{Key: key, Title: title, Pointer: pointer, Item: item, Content: content})
+}
+
+// raw takes the profiles of the escape hatch as they are. Their IDs begin with
+// that of their policy, so that they meet no key of ours.
+func (c *compiler) raw() {
+	if c.d.Apple == nil {
+		return
+	}
+	for i, f := range c.d.Apple.Profiles {
+		title := f.DisplayName
+		if title == "" {
+			title = f.ID
+		}
+		c.plan.Profiles = append(c.plan.Profiles, Installable{Key: f.ID, Title: title, Pointer: element("/apple/profiles", i), Profile: f})
+	}
+}
+
+func element(list string, i int) string { return list + "/" + strconv.Itoa(i) }
+
+// short names something in a key, whatever characters its name has.
+func short(name string) string {
+	sum := sha256.Sum256([]byte(name))
+	return hex.EncodeToString(sum[:5])
+}
+
+// uuidOf derives a UUID from content: equal content, equal UUID.
+func uuidOf(parts ...string) string {
+	return strings.ToUpper(uuid.NewHash(sha256.New(), uuid.NameSpaceOID, []byte(strings.Join(parts, "\x00")), 8).String())
 }

@@ -57,6 +57,8 @@ const (
 
 // Declaration is a declaration without its ServerToken (Apple: Declarations).
 type Declaration struct {
+	Title      string // empty: made by the compiler, not by the document
+	Pointer    string
 	Kind       string
 	Type       string // "com.apple.configuration.passcode.settings"
 	Identifier string // at most 64 bytes

@@ -1,0 +1,48 @@
+package apple
+
+import "rollcall/policy/document"
+
+// folderPage is how many icons a page of a folder shows on an iPhone.
+const folderPage = 9
+
+// homeScreen is the layout of the home screen, which people then cannot change.
+func (c *compiler) homeScreen() {
+	const pointer = "/home_screen"
+	h := c.d.HomeScreen
+	if h == nil || !c.able(pointer, need{supervised: true, minOS: "9.3"}) {
+		return
+	}
+	pages := []any{}
+	for _, page := range h.Pages {
+		pages = append(pages, icons(page))
+	}
+	content := document.Dict{"Pages": pages}
+	if dock := icons(h.Dock); len(dock) > 0 {
+		content["Dock"] = dock
+	}
+	c.install("home_screen", "Home screen", pointer, document.Payload{Type: "com.apple.homescreenlayout", Content: content})
+}
+
+// icons leaves out apps of another platform, and folders of nothing else.
+func icons(list []document.Icon) []any {
+	out := []any{}
+	for _, i := range list {
+		switch {
+		case i.BundleID != "":
+			out = append(out, document.Dict{"Type": "Application", "BundleID": i.BundleID})
+		case i.WebClip != "":
+			out = append(out, document.Dict{"Type": "WebClip", "URL": i.WebClip})
+		case i.Folder != "":
+			inside := icons(i.Icons)
+			if len(inside) == 0 {
+				continue
+			}
+			pages := []any{}
+			for len(inside) > folderPage {
+				pages, inside = append(pages, inside[:folderPage:folderPage]), inside[folderPage:]
+			}
+			out = append(out, document.Dict{"Type": "Folder", "DisplayName": i.Folder, "Pages": append(pages, inside)})
+		}
+	}
+	return out
+}
