@@ -2,8 +2,10 @@ package dep
 
 import (
 	"encoding/base64"
+	"encoding/json"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -212,5 +214,59 @@ func TestTLS(t *testing.T) {
 	c.get("GET", "/account", nil, &out)
 	if out.ServerName != "Main" || out.ServerUUID != a.UUID() || len(out.URLs) == 0 {
 		t.Errorf("%+v", out)
+	}
+}
+
+// Accounts do not disturb each other, nor does the portal.
+func TestAccountsAtTheSameTime(t *testing.T) {
+	c, _ := start(t, Options{RotateEvery: 2}, 50)
+	clients := []*client{c}
+	for _, name := range []string{"B", "C", "D"} {
+		a, err := c.cloud.AddAccount(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		clients = append(clients, newClient(t, c.cloud, a))
+	}
+	profiles := make([]string, len(clients))
+	for i, one := range clients {
+		profiles[i] = one.define()
+	}
+	serials := c.account.Serials()
+	var all sync.WaitGroup
+	for i, one := range clients {
+		all.Go(func() {
+			for range 20 {
+				body, err := json.Marshal(map[string]any{"profile_uuid": profiles[i], "devices": serials})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, r := range []*http.Request{one.request("POST", "/profile/devices", string(body)), one.request("POST", "/server/devices", "{}")} {
+					r.Header.Set("X-ADM-Auth-Session", one.session)
+					out, err := one.do(r)
+					if err != nil || out.status != 200 {
+						t.Errorf("account %s: %d %s, %v", one.account.Name(), out.status, out.body, err)
+						return
+					}
+					one.session = out.header.Get("X-ADM-Auth-Session")
+				}
+			}
+		})
+	}
+	for i := range 200 {
+		serial := serials[i%len(serials)]
+		if err := c.cloud.Move(serial, clients[i%len(clients)].account); err != nil {
+			t.Error(err)
+		}
+		c.cloud.Activate(serial)
+	}
+	all.Wait()
+	total := 0
+	for _, one := range clients {
+		total += len(one.account.Serials())
+	}
+	if total != len(serials) {
+		t.Errorf("%d devices of %d", total, len(serials))
 	}
 }

@@ -1,8 +1,6 @@
 package dep
 
-import (
-	"time"
-)
+import "time"
 
 // wireDevice is the Device object. Which fields are there depends on the
 // protocol version the client names.
