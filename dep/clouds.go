@@ -2,6 +2,8 @@ package dep
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"net/http"
 	"sync"
 	"time"
@@ -13,7 +15,7 @@ import (
 // uses it, as Apple allows one session at a time.
 type Clouds struct {
 	base      string
-	transport http.RoundTripper
+	transport *http.Transport
 	store     AccountStore
 	now       func() time.Time
 
@@ -26,21 +28,22 @@ type client struct {
 	installed time.Time // its token
 }
 
-// NewClouds makes clients of the service at base; empty: Apple's. A nil
-// transport is one of its own.
-func NewClouds(base string, store AccountStore, transport http.RoundTripper, now func() time.Time) (*Clouds, error) {
+// NewClouds makes clients of the service at base, which is trusted by roots;
+// "" and nil: Apple's, and the system's.
+func NewClouds(base string, roots *x509.CertPool, store AccountStore, now func() time.Time) (*Clouds, error) {
 	if base == "" {
 		base = cloud.Apple
 	}
-	if transport == nil {
-		t := http.DefaultTransport.(*http.Transport).Clone()
-		t.MaxIdleConnsPerHost, t.ResponseHeaderTimeout, t.MaxResponseHeaderBytes = 2, time.Minute, 64<<10
-		transport = t
-	}
-	c := &Clouds{base: base, transport: transport, store: store, now: now, clients: map[string]client{}}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.MaxIdleConnsPerHost, t.ResponseHeaderTimeout, t.MaxResponseHeaderBytes = 2, time.Minute, 64<<10
+	t.TLSClientConfig = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	c := &Clouds{base: base, transport: t, store: store, now: now, clients: map[string]client{}}
 	_, err := c.dial(cloud.Token{}, nil) // says what is wrong with base
 	return c, err
 }
+
+// Close gives idle connections back.
+func (c *Clouds) Close() { c.transport.CloseIdleConnections() }
 
 func (c *Clouds) dial(t cloud.Token, sessions cloud.Sessions) (*cloud.Client, error) {
 	return cloud.New(c.base, t, sessions, c.transport, c.now)
