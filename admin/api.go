@@ -20,6 +20,7 @@ import (
 	"github.com/gorilla/mux"
 
 	"rollcall/admin/webhook"
+	"rollcall/dep"
 	"rollcall/enroll"
 	"rollcall/enroll/importer"
 	"rollcall/mdm"
@@ -57,6 +58,7 @@ type API struct {
 	Audit            AuditStore
 	Events           EventStore
 	Webhooks         webhook.Store
+	DEP              *dep.Accounts
 	Answers          AnswerStore
 	Snapshots        Snapshots
 	Atomic           Atomic
@@ -169,6 +171,7 @@ func (a *API) mount(router *mux.Router) huma.API {
 	r.audit()
 	r.events()
 	r.webhooks()
+	r.dep()
 	r.batch()
 	return api
 }
@@ -192,6 +195,7 @@ var tags = []*huma.Tag{
 	{Name: "Policies", Description: "What devices are to have. Bound before enrollment, it is what a device gets at its first check-in."},
 	{Name: "Requests", Description: "Enrollment requests: invitations with a one-time link."},
 	{Name: "Gate", Description: "Every arrival of a device and what became of it."},
+	{Name: "DEP", Description: "Automated Device Enrollment: accounts at Apple, the devices they list, and the profiles these get."},
 	{Name: "Events", Description: "What happens, as a stream, a list and webhooks."},
 	{Name: "Audit", Description: "Every change made through this API, in a chain that shows where somebody tampered with it."},
 	{Name: "Settings", Description: "Enrollment settings, push certificate, tokens."},

@@ -16,6 +16,7 @@ import (
 	"rollcall/admin/mail"
 	"rollcall/admin/webhook"
 	"rollcall/certs"
+	"rollcall/dep"
 	"rollcall/enroll"
 	"rollcall/enroll/importer"
 	"rollcall/mdm"
@@ -46,6 +47,8 @@ type App struct {
 	sender       *mail.Sender
 	hooks        *webhook.Sender
 	requests     *enroll.Requests
+	accounts     *dep.Accounts
+	syncer       *dep.Syncer
 	imports      *importer.Imports
 	restrictions *enroll.Restrictions
 	metrics      *metrics
@@ -159,6 +162,9 @@ func (a *App) wire() error {
 	a.hooks = a.newHooks()
 	a.restrictions = enroll.NewRestrictions(a.store, a.store, a.now)
 	identities := certs.NewIdentities(a.ca, a.store, a.now)
+	if err := a.newDEP(); err != nil {
+		return err
+	}
 	a.certificates = apns.NewCertificates(a.store, a.now)
 
 	profiles := &mdm.Profiles{Organization: a.opts.Organization, SCEPURL: a.publicURL + pathSCEP, ServerURL: a.publicURL + pathConnect,
@@ -237,6 +243,7 @@ func (a *App) Start() {
 	a.spawn("rule groups", a.evaluator.Run)
 	a.spawn("last seen", a.seen.Run)
 	a.spawn("imports", a.imports.Run)
+	a.spawn("DEP", a.syncer.Run)
 	a.spawn("upkeep", a.upkeep)
 }
 

@@ -44,4 +44,5 @@ func (a *App) daily(ctx context.Context, now time.Time) {
 		a.log.WarnContext(ctx, "the MDM push certificate ends soon; renew it with the same Apple Account", "ends", info.NotAfter)
 		a.tellExpiring(ctx, day, info.NotAfter)
 	}
+	a.warnDEP(ctx, day, now)
 }

@@ -82,6 +82,7 @@ func (a *App) newAPI(roll *enroll.Roll, gate *enroll.Gate) http.Handler {
 		Queue: a.store, History: a.store, Commands: a.commander, PushCertificates: a.certificates, Mail: a.sender, Tokens: a.store, Mobileconfig: mdm.ParseMobileconfig,
 		PublicURL: a.publicURL, Kick: func() { a.evaluator.Kick(); a.deliverer.Kick(); a.pusher.Kick(); a.sender.Kick(); a.hooks.Kick() }, Now: a.now, Logger: a.log}
 	a.wireEvents(api)
+	api.DEP = a.accounts
 	return api.Handler()
 }
 
