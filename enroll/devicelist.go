@@ -19,11 +19,10 @@ var DeviceSorts = []DeviceSort{SortSerial, SortName, SortUpdated, SortEnrolled, 
 
 // DeviceQuery asks for a part of the device list.
 //
-// Its cost is bounded whatever is combined: one filter is read through its own
-// index; with more of them, or a filter and another order than that of serials,
-// a page ends after a number of rows has been looked at and may hold fewer
-// devices than asked for. DevicePage.Next then goes on behind the last row
-// looked at.
+// One filter, one sort and a search are each read through an index of their own.
+// Filters together, or a filter and another order than that of serials, cost as
+// much as the rows that have to be looked at to fill the page: few as a rule, at
+// worst all that pass one of the filters.
 //
 // Search is the beginning of a serial, device name, e-mail address or name of
 // the owner, IMEI or asset tag. Its matches come in that order, so it cannot be
@@ -35,7 +34,7 @@ type DeviceQuery struct {
 	Desc   bool
 }
 
-// DevicePage is a part of the device list.
+// DevicePage is a part of the device list. It is full unless the list ends.
 type DevicePage struct {
 	Devices []Device
 	Next    string // Page.After of the next page; empty: there is no more

@@ -34,7 +34,7 @@ type RollStore interface {
 	// Devices lists in the order of serials; Page.After is a serial. A page is
 	// full unless the list ends, so it suits whoever reads all of it.
 	Devices(ctx context.Context, f DeviceFilter, p Page) ([]Device, error)
-	// DeviceList answers a query in bounded time; see DeviceQuery.
+	// DeviceList answers a query; see DeviceQuery.
 	DeviceList(ctx context.Context, q DeviceQuery, p Page) (DevicePage, error)
 	// ExpireDevices brings the state of rows up to date whose time is over, and
 	// says how many there were. Rule groups and lists look at that state.

@@ -12,14 +12,14 @@ import (
 	"rollcall/enroll"
 )
 
-const (
-	// scanBudget is how many rows one page looks at where no index holds what
-	// it asks for.
-	scanBudget = 500
-	// fewRows is up to how many devices one filter leaves for them to be sorted
-	// in another order than that of serials.
-	fewRows = 1000
-)
+// Where no index holds what a page asks for, the rows of the nearest one are
+// looked at, first few and then more. What does not fill the page by then is
+// rare at this end of the list: all that pass are read and sorted.
+var looks = []int{500, 4000}
+
+// fewRows is up to how many devices one filter leaves for that to be done
+// already after the first look. Tests have smaller numbers.
+var fewRows = 1000
 
 // condition is a part of a WHERE.
 type condition struct {
@@ -29,7 +29,11 @@ type condition struct {
 
 func where(text string, args ...any) condition { return condition{text, args} }
 
+// join is what all of them say; of none: true.
 func join(conditions []condition) (string, []any) {
+	if len(conditions) == 0 {
+		return "true", nil
+	}
 	var texts []string
 	var args []any
 	for _, c := range conditions {
@@ -43,6 +47,7 @@ func join(conditions []condition) (string, []any) {
 // serial, without sorting.
 type walk struct {
 	from   string      // tables; the devices are d
+	join   string      // adds the table of the key to others
 	key    string      // leading column after those that within fixes
 	number bool        // the key is a number
 	serial string      // the serial's column in the same index; equal to key: the walk is in the order of serials
@@ -149,7 +154,7 @@ var sorts = map[enroll.DeviceSort]walk{
 	enroll.SortName:     {from: "devices d", key: "d.name_key", serial: "d.serial"},
 	enroll.SortUpdated:  {from: "devices d", key: "d.updated_at", serial: "d.serial", number: true},
 	enroll.SortEnrolled: {from: "devices d", key: "d.enrolled_at", serial: "d.serial", number: true},
-	enroll.SortSeen:     {from: "device_seen m JOIN devices d ON d.id = m.device_id", key: "m.at", serial: "m.serial", number: true},
+	enroll.SortSeen:     {from: "device_seen s JOIN devices d ON d.id = s.device_id", join: " JOIN device_seen s ON s.device_id = d.id", key: "s.at", serial: "s.serial", number: true},
 }
 
 // searches are the walks of a search, one for each field. A device that two of
@@ -232,11 +237,11 @@ func listDevices(ctx context.Context, tx *session, q enroll.DeviceQuery, walks [
 	}
 	for i := first; i < len(walks); i++ {
 		w := walks[i]
-		var start []condition
+		var start *place
 		if from != nil && i == from.Walk {
-			start = []condition{w.beyond(*from)}
+			start = from
 		}
-		rows, end, err := w.read(ctx, tx, q, start, rest, limit-len(page.Devices))
+		rows, err := w.read(ctx, tx, q, start, rest, limit-len(page.Devices))
 		if err != nil {
 			return page, err
 		}
@@ -247,12 +252,7 @@ func listDevices(ctx context.Context, tx *session, q enroll.DeviceQuery, walks [
 			}
 			page.Devices = append(page.Devices, d)
 		}
-		switch {
-		case end != nil:
-			end.Walk = i
-			page.Next = encode(end)
-			return page, nil
-		case len(page.Devices) == limit:
+		if len(page.Devices) == limit {
 			page.Next = encode(w.place(i, rows[len(rows)-1]))
 			return page, nil
 		}
@@ -260,103 +260,131 @@ func listDevices(ctx context.Context, tx *session, q enroll.DeviceQuery, walks [
 	return page, nil
 }
 
-// read takes up to limit rows of a walk. end is where the page has to end
-// although there may be more; nil: it is full, or the walk is at its end.
-func (w walk) read(ctx context.Context, tx *session, q enroll.DeviceQuery, start, rest []condition, limit int) (rows []listedRow, end *place, err error) {
-	within, args := join(slices.Concat(w.within, start))
-	if within == "" {
-		within = "true"
-	}
+// read takes limit rows of a walk, fewer only where it ends.
+func (w walk) read(ctx context.Context, tx *session, q enroll.DeviceQuery, start *place, rest []condition, limit int) ([]listedRow, error) {
+	var rows []listedRow
 	if len(rest) == 0 {
-		err = tx.all(ctx, &rows, "SELECT "+columns("d.", deviceNames)+w.keys()+" FROM "+w.from+" WHERE "+within+w.order(w.key, w.serial)+" LIMIT ?", append(args, limit)...)
-		return rows, nil, err
+		within, args := w.behind(start)
+		err := tx.all(ctx, &rows, "SELECT "+columns("d.", deviceNames)+w.keys()+" FROM "+w.from+" WHERE "+within+w.order(w.key, w.serial)+" LIMIT ?", append(args, limit)...)
+		return rows, err
 	}
-	if q.Sort != "" && q.Sort != enroll.SortSerial {
-		if ids, err := few(ctx, tx, q.DeviceFilter); err != nil || ids != nil {
-			if err == nil {
-				rows, err = w.sorted(ctx, tx, ids, start, rest, limit)
-			}
-			return rows, nil, err
+	conditions, byFilter := filters(q.DeviceFilter)
+	for i, n := range looks {
+		found, last, err := w.look(ctx, tx, start, rest, n, limit-len(rows))
+		rows = append(rows, found...)
+		if err != nil || last == nil || len(rows) == limit {
+			return rows, err
+		}
+		start = last
+		if i > 0 {
+			continue
+		}
+		serials, err := few(ctx, tx, byFilter)
+		if err != nil {
+			return nil, err
+		}
+		if serials != nil {
+			found, err := w.over(q).gather(ctx, tx, start, append(conditions, where(tx.in("d.serial"), tx.list(serials))), limit-len(rows))
+			return append(rows, found...), err
 		}
 	}
-	// The rows that are looked at, then those of them that pass.
+	if q.Search == "" && w.key != w.serial {
+		narrow := w
+		narrow.from, narrow.within = byFilter[0].from+w.join, slices.Concat(w.within, byFilter[0].within)
+		w, rest = narrow, conditions[1:]
+	}
+	found, err := w.gather(ctx, tx, start, rest, limit-len(rows))
+	return append(rows, found...), err
+}
+
+// over is the same order over all devices, where the walk may be that of a
+// filter.
+func (w walk) over(q enroll.DeviceQuery) walk {
+	if q.Search == "" && w.key == w.serial {
+		all := sorts[enroll.SortSerial]
+		all.desc = w.desc
+		return all
+	}
+	return w
+}
+
+// behind is the condition for what of a walk comes after a place; nil: all.
+func (w walk) behind(start *place) (string, []any) {
+	conditions := w.within
+	if start != nil {
+		conditions = slices.Concat(conditions, []condition{w.beyond(*start)})
+	}
+	return join(conditions)
+}
+
+// look takes up to limit rows of those that pass among the next so many of a
+// walk. last is the last one looked at; nil: the walk ends before.
+func (w walk) look(ctx context.Context, tx *session, start *place, rest []condition, rows, limit int) (found []listedRow, last *place, err error) {
+	within, args := w.behind(start)
+	// The rows that are looked at, then those of them that pass. The number is
+	// in the text, since PostgreSQL plans for it.
 	seen := "SELECT d.id AS id, " + w.serial + " AS serial" + w.keys() + ", d.user_id, d.model, d.domain, d.source, d.effective, d.ownership, d.platform FROM " +
-		w.from + " WHERE " + within + w.order(w.key, w.serial) + " LIMIT " + strconv.Itoa(scanBudget)
+		w.from + " WHERE " + within + w.order(w.key, w.serial) + " LIMIT " + strconv.Itoa(rows)
 	passes, more := join(rest)
 	key := "d.walk_text"
 	if w.number {
 		key = "d.walk_number"
 	}
-	err = tx.all(ctx, &rows, "SELECT "+columns("v.", deviceNames)+", f.walk_text, f.walk_number FROM (SELECT d.id, d.serial, d.walk_text, d.walk_number FROM ("+seen+") AS d WHERE "+
+	err = tx.all(ctx, &found, "SELECT "+columns("v.", deviceNames)+", f.walk_text, f.walk_number FROM (SELECT d.id, d.serial, d.walk_text, d.walk_number FROM ("+seen+") AS d WHERE "+
 		passes+w.order(key, "d.serial")+" LIMIT ?) AS f JOIN devices v ON v.id = f.id"+w.order(strings.Replace(key, "d.", "f.", 1), "f.serial"),
 		append(append(slices.Clone(args), more...), limit)...)
-	if err != nil || len(rows) == limit {
-		return rows, nil, err
+	if err != nil || len(found) == limit {
+		return found, nil, err
 	}
-	var last struct {
+	var end struct {
 		Serial string `json:"serial"`
 		Text   string `json:"walk_text"`
 		Number int64  `json:"walk_number"`
 	}
-	err = tx.get(ctx, &last, "SELECT "+w.serial+" AS serial"+w.keys()+" FROM "+w.from+" WHERE "+within+w.order(w.key, w.serial)+" LIMIT 1 OFFSET "+strconv.Itoa(scanBudget-1), args...)
+	err = tx.get(ctx, &end, "SELECT "+w.serial+" AS serial"+w.keys()+" FROM "+w.from+" WHERE "+within+w.order(w.key, w.serial)+" LIMIT 1 OFFSET "+strconv.Itoa(rows-1), args...)
 	if errors.Is(err, sql.ErrNoRows) {
-		return rows, nil, nil
+		return found, nil, nil
 	}
-	p := w.place(0, listedRow{deviceRow: deviceRow{Serial: last.Serial}, Text: last.Text, Number: last.Number})
-	return rows, &p, err
+	p := w.place(0, listedRow{deviceRow: deviceRow{Serial: end.Serial}, Text: end.Text, Number: end.Number})
+	return found, &p, err
 }
 
-// few gives the IDs of the devices that pass the narrowest filter, nil where
-// they are many.
-func few(ctx context.Context, tx *session, f enroll.DeviceFilter) ([]string, error) {
-	_, walks := filters(f)
-	for _, w := range walks {
+// few gives the serials of the devices that pass one of the filters, where that
+// leaves few; nil: none does.
+func few(ctx context.Context, tx *session, byFilter []walk) ([]string, error) {
+	for _, w := range byFilter {
 		within, args := join(w.within)
-		ids := []string{}
-		if err := tx.all(ctx, &ids, "SELECT d.id FROM "+w.from+" WHERE "+within+" LIMIT "+strconv.Itoa(fewRows+1), args...); err != nil {
+		serials := []string{}
+		if err := tx.all(ctx, &serials, "SELECT "+w.serial+" FROM "+w.from+" WHERE "+within+" LIMIT "+strconv.Itoa(fewRows+1), args...); err != nil {
 			return nil, err
 		}
-		if len(ids) <= fewRows {
-			return ids, nil
+		if len(serials) <= fewRows {
+			return serials, nil
 		}
 	}
 	return nil, nil
 }
 
-// sorted reads a page out of few devices in the order of the walk.
-func (w walk) sorted(ctx context.Context, tx *session, ids []string, start, rest []condition, limit int) ([]listedRow, error) {
-	all, args := join(slices.Concat(start, rest))
-	if all == "" {
-		all = "true"
-	}
-	from := "devices d"
-	if w.from != from {
-		from = "devices d JOIN device_seen m ON m.device_id = d.id"
-	}
+// gather reads all rows of a walk that pass, and takes a page of them in its
+// order.
+func (w walk) gather(ctx context.Context, tx *session, start *place, rest []condition, limit int) ([]listedRow, error) {
+	within, args := w.behind(start)
+	passes, more := join(rest)
+	key := map[bool]string{true: "walk_number", false: "walk_text"}[w.number]
 	var rows []listedRow
-	err := tx.all(ctx, &rows, "WITH picked AS MATERIALIZED (SELECT "+columns("d.", deviceNames)+w.keys()+" FROM "+from+" WHERE "+tx.in("d.id")+" AND "+all+
-		") SELECT * FROM picked"+w.order(map[bool]string{true: "walk_number", false: "walk_text"}[w.number], "serial")+" LIMIT ?", append(append([]any{tx.list(ids)}, args...), limit)...)
+	err := tx.all(ctx, &rows, "WITH picked AS MATERIALIZED (SELECT d.id, "+w.serial+" AS serial"+w.keys()+" FROM "+w.from+" WHERE "+within+" AND "+passes+") SELECT "+columns("v.", deviceNames)+
+		", f.walk_text, f.walk_number FROM (SELECT * FROM picked"+w.order(key, "serial")+" LIMIT ?) AS f JOIN devices v ON v.id = f.id"+w.order("f."+key, "f.serial"),
+		append(slices.Concat(args, more), limit)...)
 	return rows, err
 }
 
 // Devices implements enroll.RollStore.
 func (s *Store) Devices(ctx context.Context, f enroll.DeviceFilter, p enroll.Page) ([]enroll.Device, error) {
-	limit := pageLimit(p)
-	devices := []enroll.Device{}
-	next := ""
 	if p.After != "" {
-		next = encode(place{Serial: p.After})
+		p.After = encode(place{Serial: p.After})
 	}
-	for {
-		page, err := s.DeviceList(ctx, enroll.DeviceQuery{DeviceFilter: f}, enroll.Page{Limit: limit - len(devices), After: next})
-		if err != nil {
-			return nil, err
-		}
-		devices = append(devices, page.Devices...)
-		if next = page.Next; next == "" || len(devices) == limit {
-			return devices, nil
-		}
-	}
+	page, err := s.DeviceList(ctx, enroll.DeviceQuery{DeviceFilter: f}, p)
+	return page.Devices, err
 }
 
 const maxPage = 1000

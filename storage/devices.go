@@ -50,10 +50,9 @@ const deviceFields = `id text, serial text, serial_raw text, platform text, owne
 	last_seen_at bigint, created_at bigint, updated_at bigint, version bigint`
 
 var (
-	deviceNames   = columnNames(deviceFields)
-	selectDevice  = "SELECT " + columns("d.", deviceNames) + " FROM devices d "
-	storedNames   = columnNames(storedFields)
-	insertDevices = "INSERT INTO devices (" + columns("", storedNames) + ") SELECT " + columns("r.", storedNames) + " FROM "
+	deviceNames  = columnNames(deviceFields)
+	selectDevice = "SELECT " + columns("d.", deviceNames) + " FROM devices d "
+	storedNames  = columnNames(storedFields)
 	// last_seen_at is written by Seen only, which does not ask for the row's
 	// version.
 	changeable = slices.DeleteFunc(slices.Clone(storedNames), func(n string) bool {

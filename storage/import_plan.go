@@ -63,7 +63,6 @@ const (
 var (
 	planRowNames  = columnNames(planRowFields)
 	planUserNames = columnNames(planUserFields)
-	planLinkNames = columnNames(planLinkFields)
 )
 
 // BeginPlan implements enroll.ImportStore.
@@ -280,18 +279,17 @@ func (b *batch) write(ctx context.Context, tx *session, plan []planRow, links []
 		users = append(users, b.users[email])
 	}
 	if len(users) > 0 {
-		if _, err := tx.exec(ctx, "INSERT INTO import_users ("+columns("", planUserNames)+") SELECT "+columns("r.", planUserNames)+" FROM "+tx.records(planUserFields)+
-			" WHERE true ON CONFLICT (import_id, email) DO UPDATE SET fresh = excluded.fresh", encode(users)); err != nil {
+		if _, err := insert(ctx, tx, "import_users", planUserFields, "ON CONFLICT (import_id, email) DO UPDATE SET fresh = excluded.fresh", users); err != nil {
 			return err
 		}
 	}
-	if _, err := tx.exec(ctx, "INSERT INTO import_rows ("+columns("", planRowNames)+") SELECT "+columns("r.", planRowNames)+" FROM "+tx.records(planRowFields), encode(plan)); err != nil {
+	if _, err := insert(ctx, tx, "import_rows", planRowFields, "", plan); err != nil {
 		return err
 	}
 	if len(links) == 0 {
 		return nil
 	}
-	_, err := tx.exec(ctx, "INSERT INTO import_links ("+columns("", planLinkNames)+") SELECT "+columns("r.", planLinkNames)+" FROM "+tx.records(planLinkFields), encode(links))
+	_, err := insert(ctx, tx, "import_links", planLinkFields, "", links)
 	return err
 }
 

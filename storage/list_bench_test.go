@@ -73,6 +73,7 @@ func fill(b *testing.B, s *storage.Store) (owner string) {
 // the list, of every filter, every sort, and what is worst among the
 // combinations. p99-ms is the target: under 20.
 func BenchmarkDeviceList(b *testing.B) {
+	storage.UsualLooks(b)
 	dsns := map[string]func() string{"sqlite": func() string { return "sqlite:" + filepath.Join(b.TempDir(), "rollcall.db") }}
 	if !pgtest.Skipped() {
 		dsns["postgres"] = func() string { return pgtest.Database(b, "") }

@@ -14,15 +14,15 @@ import (
 	"rollcall/storage"
 )
 
-// list reads all pages of a query and gives the serials; no page may be longer
-// than it was asked for.
+// list reads all pages of a query and gives the serials; every page but the last
+// has as many devices as were asked for.
 func (w *world) list(q enroll.DeviceQuery, limit int) []string {
 	w.Helper()
 	serials := []string{}
 	for p := (enroll.Page{Limit: limit}); ; {
 		page, err := w.DeviceList(w.ctx, q, p)
 		w.ok(err)
-		if len(page.Devices) > limit {
+		if len(page.Devices) > limit || len(page.Devices) < limit && page.Next != "" {
 			w.Fatalf("%+v: a page of %d devices", q, len(page.Devices))
 		}
 		for _, d := range page.Devices {

@@ -182,6 +182,44 @@ func (d *database) multiply(ctx context.Context, table, where string, n int, rep
 	return d.settle(ctx, table)
 }
 
+// dropIndexes takes the indexes of a table away but for its primary key's;
+// restore makes them again.
+func (d *database) dropIndexes(ctx context.Context, table string) (restore func() error, err error) {
+	query := "SELECT name, sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL AND tbl_name = '" + table + "'"
+	if d.engine == postgres {
+		query = "SELECT c.relname, pg_get_indexdef(i.indexrelid) FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid WHERE NOT i.indisprimary AND i.indrelid = '" + table + "'::regclass"
+	}
+	found, err := d.sql.QueryContext(ctx, query)
+	if err != nil {
+		return nil, fmt.Errorf("bench: %w in %s", err, query)
+	}
+	defer found.Close()
+	var names, definitions []string
+	for found.Next() {
+		var name, definition string
+		if err := found.Scan(&name, &definition); err != nil {
+			return nil, err
+		}
+		names, definitions = append(names, name), append(definitions, definition)
+	}
+	if err := errors.Join(found.Err(), found.Close()); err != nil {
+		return nil, err
+	}
+	for _, name := range names {
+		if err := d.exec(ctx, "DROP INDEX "+name); err != nil {
+			return nil, err
+		}
+	}
+	return func() error {
+		for _, definition := range definitions {
+			if err := d.exec(ctx, definition); err != nil {
+				return err
+			}
+		}
+		return nil
+	}, nil
+}
+
 // history gives each enrollment of the devices with such UDIDs so many more
 // finished commands. Their numbers in the queue are negative, before those that
 // were really queued.
@@ -241,6 +279,11 @@ func (d *database) roll(ctx context.Context, n int) error {
 	model, imei := fmt.Sprintf("n.i / 1350 %% %d", 20), "'49' || "+d.hex(13, "n.i")
 	when := "CASE WHEN " + accepted + " THEN t.created_at + " + scattered(1_000_000) + " * 1000000 ELSE 0 END"
 	user := "n.i * 7 % " + fmt.Sprint(rollOwners) + " + 1"
+	// A row at a time, the indexes take longer than the rows.
+	restore, err := d.dropIndexes(ctx, "devices")
+	if err != nil {
+		return err
+	}
 	if err := d.multiply(ctx, "devices", "serial = '"+rollTemplate+"'", n, map[string]string{
 		"id": rollID(d, "n.i"), "serial": serial, "serial_raw": serial,
 		"platform": or("platform", of(10, "android", "ios", "apple")), "ownership": or("ownership", of(30, "personal", "corporate", "selectuser")),
@@ -252,6 +295,9 @@ func (d *database) roll(ctx context.Context, n int) error {
 		"tags":        fmt.Sprintf(`CASE WHEN n.i %% 20 = 7 THEN '["%s"]' ELSE t.tags END`, rollTag),
 		"accepted_at": when, "enrolled_at": when, "last_seen_at": when, "updated_at": "t.updated_at + n.i * 1000000",
 	}); err != nil {
+		return err
+	}
+	if err := errors.Join(restore(), d.settle(ctx, "devices")); err != nil {
 		return err
 	}
 	for _, table := range []struct{ name, columns, rows string }{

@@ -91,7 +91,7 @@ func (s *site) firstCheckIns(ctx context.Context) error {
 		body         any
 	}{
 		{http.MethodPost, "/groups", map[string]any{"name": payloadGroup}},
-		{http.MethodPut, "/policies/" + url.PathEscape(payloadPolicy), map[string]any{"profiles": profiles}},
+		{http.MethodPut, "/policies/" + url.PathEscape(payloadPolicy), map[string]any{"document": map[string]any{"apple": map[string]any{"profiles": profiles}}}},
 		{http.MethodPost, "/policies/" + url.PathEscape(payloadPolicy) + "/bindings", map[string]any{"group": payloadGroup}},
 	} {
 		if err := s.API(ctx, call.method, call.path, call.body, nil); err != nil {

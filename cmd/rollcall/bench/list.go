@@ -21,13 +21,13 @@ var listSorts = []string{"sort=name", "sort=updated_at", "sort=enrolled_at", "so
 // listSearches match one thing each, the last one nothing.
 var listSearches = []string{"q=C0", "q=device+0", "q=owner-0000", "q=owner+0", "q=490", "q=inv-0", "q=zzz"}
 
-// lists measures pages of the device list of a full roll.
-func (s *site) lists(ctx context.Context) error {
-	single := slices.Concat([]string{"", "order=desc"}, listFilters, listSorts, listSearches)
+// listQueries are those with one filter, sort or search, and those with two
+// filters, or a filter and a sort.
+func listQueries() (single, pairs []string) {
+	single = slices.Concat([]string{"", "order=desc"}, listFilters, listSorts, listSearches)
 	for _, sort := range listSorts {
 		single = append(single, sort+"&order=desc")
 	}
-	var pairs []string
 	for i, a := range listFilters {
 		for _, b := range listFilters[i+1:] {
 			if name, _, _ := strings.Cut(a, "="); !strings.HasPrefix(b, name+"=") {
@@ -38,6 +38,12 @@ func (s *site) lists(ctx context.Context) error {
 			pairs = append(pairs, a+"&"+sort, a+"&"+sort+"&order=desc")
 		}
 	}
+	return single, pairs
+}
+
+// lists measures pages of the device list of a full roll.
+func (s *site) lists(ctx context.Context) error {
+	single, pairs := listQueries()
 	err := s.runs(partList, func() (map[figure]float64, cost, error) {
 		var slowest float64
 		c, err := s.timed(func() (pages int, err error) {
