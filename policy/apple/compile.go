@@ -20,20 +20,22 @@ import (
 // some of it and fail on the rest. Compile again when more is known of it.
 func Compile(d document.Document, t document.Target) (Plan, []document.Note) {
 	c := compiler{d: &d, t: t}
+	// Networks come before the restrictions: once a device may join only those
+	// it was given, it would not come back for them.
 	c.deviceName()
-	c.restrictions()
-	c.passcode()
 	c.certificates()
 	c.wifi()
 	c.vpn()
+	c.raw()
 	c.email()
 	c.webClips()
+	c.restrictions()
+	c.passcode()
 	c.webFilter()
 	c.appLists()
 	c.homeScreen()
 	c.lockMessage()
 	c.osUpdate()
-	c.raw()
 	c.singleApp()
 	c.requiredApps()
 	c.activate()

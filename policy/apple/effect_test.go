@@ -221,6 +221,42 @@ func TestPasscodeForms(t *testing.T) {
 	}
 }
 
+// TestNetworksComeFirst: a device that may join given networks only has to have
+// them before, or it is lost.
+func TestNetworksComeFirst(t *testing.T) {
+	d := everything()
+	p, notes := apple.Compile(d, phone("26.1"))
+	restricted := slices.IndexFunc(p.Profiles, func(f apple.Installable) bool { return f.Key == "restrictions" })
+	if restricted < 0 || p.Profiles[restricted].Profile.Payloads[0].Content["forceWiFiToAllowedNetworksOnly"] != true {
+		t.Fatal("the restriction is missing")
+	}
+	networks := 0
+	for i, f := range p.Profiles {
+		for _, payload := range f.Profile.Payloads {
+			if payload.Type == "com.apple.wifi.managed" || payload.Type == "com.apple.cellular" {
+				networks++
+				if i > restricted {
+					t.Errorf("%s comes after the restriction", f.Key)
+				}
+			}
+		}
+	}
+	if networks != 8 {
+		t.Errorf("%d networks", networks)
+	}
+	lost := func(notes []document.Note) bool {
+		return slices.ContainsFunc(notes, func(n document.Note) bool {
+			return n.Pointer == "/restrictions/wifi_change" && n.Code == document.NoteDoubtful
+		})
+	}
+	if lost(notes) {
+		t.Error("the device has networks, and the note says it has none")
+	}
+	if _, notes := apple.Compile(features["restrictions"], phone("26.1")); !lost(notes) {
+		t.Error("no note about a device without any network")
+	}
+}
+
 // TestPlanIsStable: the same document gives the same plan, and its keys are
 // unique.
 func TestPlanIsStable(t *testing.T) {

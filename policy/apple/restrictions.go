@@ -70,9 +70,24 @@ func (c *compiler) restrictions() {
 			}
 		}
 	}
+	if content["forceWiFiToAllowedNetworksOnly"] == true && !c.hasNetwork() {
+		c.note("/restrictions/wifi_change", document.NoteDoubtful, "There is no network in the policies of the device, so it will have no Wi-Fi at all.")
+	}
 	if len(content) > 0 {
 		c.install("restrictions", "Restrictions", "/restrictions", document.Payload{Type: "com.apple.applicationaccess", Content: content})
 	}
+}
+
+// hasNetwork says whether a profile of the plan brings a Wi-Fi network.
+func (c *compiler) hasNetwork() bool {
+	for _, f := range c.plan.Profiles {
+		for _, p := range f.Profile.Payloads {
+			if p.Type == "com.apple.wifi.managed" {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (c *compiler) deviceName() {
