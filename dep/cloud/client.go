@@ -58,7 +58,7 @@ type Client struct {
 // New makes a client of the service at base, such as Apple. A nil clock is
 // time.Now.
 func New(base string, token Token, sessions Sessions, transport http.RoundTripper, now func() time.Time) (*Client, error) {
-	u, err := url.Parse(strings.TrimRight(base, "/"))
+	u, err := url.Parse(strings.TrimRight(base, "/") + "/") // JoinPath needs a path that begins with a slash
 	if err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "" {
 		return nil, fmt.Errorf("%q is not the URL of a DEP service", base)
 	}
