@@ -3,6 +3,7 @@ package mdm
 import (
 	"bytes"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 
@@ -11,7 +12,6 @@ import (
 	"rollcall/certs/cms"
 	"rollcall/enroll"
 	"rollcall/mdm/plist"
-	"rollcall/policy"
 	"rollcall/policy/document"
 )
 
@@ -45,13 +45,13 @@ func sign(t *testing.T, body []byte) []byte {
 }
 
 // TestParseMobileconfig: what another product made is taken as it is; only the
-// envelope becomes ours. Foreign identifiers and UUIDs are kept, since payloads
-// refer to each other by them.
+// envelope becomes ours, so that nothing on a device is taken for somebody
+// else's. UUIDs by which payloads refer to each other are kept.
 func TestParseMobileconfig(t *testing.T) {
 	want := document.Profile{DisplayName: "Office", Payloads: []document.Payload{
-		{Type: "com.apple.security.root", Identifier: "com.example.office.root", UUID: "BBBBBBBB-0000-4000-8000-000000000000", DisplayName: "Root",
+		{Type: "com.apple.security.root", UUID: "BBBBBBBB-0000-4000-8000-000000000000", DisplayName: "Root",
 			Content: document.Dict{"PayloadContent": []byte{1, 2, 3}}},
-		{Type: "com.apple.wifi.managed", Identifier: "com.example.office.wifi", UUID: "CCCCCCCC-0000-4000-8000-000000000000", Content: document.Dict{"SSID_STR": "Example",
+		{Type: "com.apple.wifi.managed", Content: document.Dict{"SSID_STR": "Example",
 			"EAPClientConfiguration": map[string]any{"AcceptEAPTypes": []any{int64(13)}, "PayloadCertificateAnchorUUID": []any{"BBBBBBBB-0000-4000-8000-000000000000"}}}},
 	}}
 	plain := mobileconfig(t, nil)
@@ -65,7 +65,7 @@ func TestParseMobileconfig(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", name, diff)
 		}
 		got.ID = "office"
-		if err := (policy.Policy{Name: "P", Profiles: []document.Profile{got}}).Check(); err != nil {
+		if err := document.CheckProfiles("profiles", []document.Profile{got}); err != nil {
 			t.Errorf("%s is no policy: %v", name, err)
 		}
 		p, _ := testProfiles()
@@ -73,13 +73,19 @@ func TestParseMobileconfig(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, kept := range []string{"com.example.office.wifi", "CCCCCCCC-0000-4000-8000-000000000000", "AQID"} {
+		for _, kept := range []string{"<string>BBBBBBBB-0000-4000-8000-000000000000</string>", "AQID", "<string>rollcall.policy.p-1.office</string>",
+			"<string>rollcall.policy.p-1.office.1</string>", "<string>rollcall.policy.p-1.office.2</string>"} {
 			if !bytes.Contains(made, []byte(kept)) {
-				t.Errorf("%s: %s is lost on the way to the device", name, kept)
+				t.Errorf("%s: %s is not in what the device gets", name, kept)
 			}
 		}
-		if bytes.Contains(made, []byte("AAAAAAAA-0000")) || !bytes.Contains(made, []byte("<string>rollcall.policy.p-1.office</string>")) {
-			t.Errorf("%s: the envelope is not ours", name)
+		for _, foreign := range []string{"AAAAAAAA-0000", "CCCCCCCC-0000", "com.example"} {
+			if bytes.Contains(made, []byte(foreign)) {
+				t.Errorf("%s: the device gets the foreign %s", name, foreign)
+			}
+		}
+		if n := bytes.Count(made, []byte("BBBBBBBB-0000-4000-8000-000000000000")); n != 2 {
+			t.Errorf("%s: the reference by UUID is there %d times, want the certificate and the network", name, n)
 		}
 	}
 }
@@ -88,6 +94,13 @@ func TestParseMobileconfigRefuses(t *testing.T) {
 	broken := sign(t, mobileconfig(t, nil))
 	at := bytes.Index(broken, []byte("Example"))
 	broken[at] ^= 1
+	encrypted := mobileconfig(t, func(top map[string]any) {
+		delete(top, "PayloadContent")
+		top["EncryptedPayloadContent"] = []byte{1}
+	})
+	if _, err := ParseMobileconfig(sign(t, encrypted)); err == nil || !strings.Contains(err.Error(), "encrypted") {
+		t.Errorf("signed around encrypted: %v", err)
+	}
 	for code, body := range map[string][]byte{
 		"mobileconfig_signature": broken,
 		"mobileconfig_invalid":   []byte("0 not a profile"),
@@ -96,6 +109,7 @@ func TestParseMobileconfigRefuses(t *testing.T) {
 			top["IsEncrypted"], top["EncryptedPayloadContent"] = true, []byte{1}
 		}),
 		"mobileconfig_type":      mobileconfig(t, func(top map[string]any) { top["PayloadType"] = "Profile Service" }),
+		"mobileconfig_ends":      mobileconfig(t, func(top map[string]any) { top["DurationUntilRemoval"] = 3600.5 }),
 		"mobileconfig_empty":     mobileconfig(t, func(top map[string]any) { top["PayloadContent"] = []any{} }),
 		"mobileconfig_payload":   mobileconfig(t, func(top map[string]any) { top["PayloadContent"] = []any{"a payload"} }),
 		"mobileconfig_too_large": bytes.Repeat([]byte(" "), maxMobileconfig+1),
@@ -113,19 +127,53 @@ func TestParseMobileconfigRefuses(t *testing.T) {
 	}
 }
 
-// TestMobileconfigCannotTakeTheDevice: an uploaded profile with an MDM payload
-// is read, and then is no policy.
-func TestMobileconfigCannotTakeTheDevice(t *testing.T) {
-	f, err := ParseMobileconfig(mobileconfig(t, func(top map[string]any) {
-		top["PayloadContent"] = []any{map[string]any{"PayloadType": "com.apple.mdm", "PayloadVersion": 1, "PayloadIdentifier": "x", "PayloadUUID": "y", "Topic": "t"}}
-	}))
-	if err != nil {
-		t.Fatal(err)
+// TestMobileconfigIsNoPolicy: what is read from a file and then cannot be part
+// of a policy.
+func TestMobileconfigIsNoPolicy(t *testing.T) {
+	payload := func(more map[string]any) func(map[string]any) {
+		d := map[string]any{"PayloadVersion": 1, "PayloadIdentifier": "x", "PayloadUUID": "DDDDDDDD-0000-4000-8000-000000000000"}
+		maps.Copy(d, more)
+		return func(top map[string]any) {
+			top["PayloadContent"] = append(top["PayloadContent"].([]any), d)
+		}
 	}
-	f.ID = "takeover"
-	var known *enroll.Error
-	if err := (policy.Policy{Name: "P", Profiles: []document.Profile{f}}).Check(); !errors.As(err, &known) || known.Code != "payload_forbidden" {
-		t.Errorf("error %v", err)
+	for name, c := range map[string]struct {
+		change func(top map[string]any)
+		code   string // of the error; empty: it is a policy
+	}{
+		"an MDM payload":                       {payload(map[string]any{"PayloadType": "com.apple.mdm", "Topic": "t"}), "payload_forbidden"},
+		"a profile in the profile":             {payload(map[string]any{"PayloadType": "Configuration"}), "payload_forbidden"},
+		"a payload without type":               {payload(nil), "payload_type"},
+		"a type that is no text":               {payload(map[string]any{"PayloadType": 5}), "payload_type"},
+		"our own identifiers":                  {payload(map[string]any{"PayloadType": "com.apple.wifi.managed", "PayloadIdentifier": EnrollmentIdentifier + ".mdm"}), ""},
+		"the enrollment's envelope":            {func(top map[string]any) { top["PayloadIdentifier"] = EnrollmentIdentifier }, ""},
+		"two of one UUID that are referred to": {payload(map[string]any{"PayloadType": "com.apple.security.root", "PayloadUUID": "bbbbbbbb-0000-4000-8000-000000000000"}), "payload_uuid_twice"},
+		"two of one UUID":                      {payload(map[string]any{"PayloadType": "com.apple.security.root", "PayloadUUID": "cccccccc-0000-4000-8000-000000000000"}), ""},
+		"never removed":                        {func(top map[string]any) { top["DurationUntilRemoval"] = 0 }, ""},
+	} {
+		f, err := ParseMobileconfig(mobileconfig(t, c.change))
+		if err != nil {
+			t.Errorf("%s is not read: %v", name, err)
+			continue
+		}
+		f.ID = "upload"
+		var known *enroll.Error
+		err = document.CheckProfiles("profiles", []document.Profile{f})
+		if code := ""; errors.As(err, &known) {
+			if code = known.Code; code != c.code {
+				t.Errorf("%s: error %v", name, err)
+			}
+			continue
+		}
+		if c.code != "" || err != nil {
+			t.Errorf("%s: error %v, want %s", name, err, c.code)
+			continue
+		}
+		p, _ := testProfiles()
+		made, err := p.Configuration("rollcall.policy.p-1.upload", f)
+		if err != nil || bytes.Contains(made, []byte(EnrollmentIdentifier)) {
+			t.Errorf("%s reaches the device as part of the enrollment (%v)", name, err)
+		}
 	}
 }
 
