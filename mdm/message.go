@@ -138,6 +138,8 @@ type answer struct {
 	ErrorChain  []chainedError
 	Settings    []settingResult
 
+	RejectionReason string // InstallApplication: why the app will not come
+
 	QueryResponses map[string]any
 	SecurityInfo   map[string]any
 }
@@ -176,13 +178,18 @@ func words(chain []chainedError) string {
 }
 
 // failure says what went wrong with an answer that may look acknowledged: a
-// Settings command reports each of its items by itself.
+// Settings command reports each of its items by itself, and an app may be
+// rejected.
 func (a answer) failure() string {
 	if a.Status != "Acknowledged" {
-		if s := words(a.ErrorChain); s != "" {
-			return s
+		said := words(a.ErrorChain)
+		if said == "" {
+			said = a.Status
 		}
-		return a.Status
+		return strings.TrimSuffix(said+": "+a.RejectionReason, ": ")
+	}
+	if a.RejectionReason != "" {
+		return a.RejectionReason
 	}
 	var failed []string
 	for _, s := range a.Settings {

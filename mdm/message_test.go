@@ -138,6 +138,8 @@ func TestFailure(t *testing.T) {
 		"error-without-english":           "MCMDMErrorDomain 12021: Unbekannter Befehl",
 		"error-without-chain":             "Error",
 		"command-format-error":            "CommandFormatError",
+		"install-application-rejected":    "Error: AppStoreDisabled",
+		"install-application-refused":     "PurchaseMethodNotSupported",
 	} {
 		var a answer
 		message(t, name, &a)
