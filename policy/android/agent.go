@@ -57,13 +57,13 @@ func Agent(d document.Document, t document.Target) (AgentPolicy, []document.Note
 		c.note("/home_screen", document.NotePlatform, "Android has no such setting; a launcher can be required and configured.")
 	}
 	if a := d.Apps; a != nil {
-		out.Apps = &document.Apps{Required: c.agentApps("/apps/required", a.Required), Blocked: c.agentApps("/apps/blocked", a.Blocked)}
+		out.Apps = &document.Apps{Required: agentApps(a.Required), Blocked: agentApps(a.Blocked)}
 		if a.Allowed != nil {
-			out.Apps.Allowed = append([]document.App{}, c.agentApps("/apps/allowed", a.Allowed)...)
+			out.Apps.Allowed = append([]document.App{}, agentApps(a.Allowed)...)
 		}
 	}
 	if d.SingleApp != nil {
-		if apps := c.agentApps("/single_app", []document.App{*d.SingleApp}); apps != nil && c.fits("/single_app", full, 0) {
+		if apps := agentApps([]document.App{*d.SingleApp}); apps != nil && c.fits("/single_app", full, 0) {
 			out.SingleApp = &apps[0]
 		}
 	}
@@ -127,18 +127,12 @@ func (c *compiler) agentUpdate(u *document.OSUpdate) *document.OSUpdate {
 }
 
 // agentApps gives the Android halves of apps.
-func (c *compiler) agentApps(pointer string, apps []document.App) []document.App {
+func agentApps(apps []document.App) []document.App {
 	var out []document.App
-	for i, a := range apps {
-		if a.Package == "" {
-			p := fmt.Sprintf("%s/%d", pointer, i)
-			if pointer == "/single_app" {
-				p = pointer
-			}
-			c.note(p, document.NotePlatform, "The app names no Android package.")
-			continue
+	for _, a := range apps {
+		if a.Package != "" {
+			out = append(out, document.App{Name: a.Name, Package: a.Package, APKURL: a.APKURL, Removable: a.Removable, Configuration: a.Configuration})
 		}
-		out = append(out, document.App{Name: a.Name, Package: a.Package, APKURL: a.APKURL, Removable: a.Removable, Configuration: a.Configuration})
 	}
 	return out
 }

@@ -13,7 +13,7 @@ import (
 const chrome = "com.android.chrome"
 
 // apps writes applications and the mode of the store. What is required can be
-// used; a closed list holds it too.
+// used; a closed list holds it too. Apps that name no package are Apple's.
 func (c *compiler) apps(d *document.Document) {
 	a := d.Apps
 	if a == nil {
@@ -31,13 +31,12 @@ func (c *compiler) apps(d *document.Document) {
 	for i := range a.Blocked {
 		if b := a.Blocked[i]; b.Package != "" {
 			entries[b.Package] = map[string]any{"packageName": b.Package, "installType": "BLOCKED"}
-		} else {
-			c.note(fmt.Sprintf("/apps/blocked/%d", i), document.NotePlatform, "The app names no Android package.")
 		}
 	}
 	c.kiosk(d.SingleApp, entries)
 	c.webFilter(d.WebFilter, entries)
-	if c.body["installAppsDisabled"] == true && slices.ContainsFunc(a.Required, func(a document.App) bool { return a.Package != "" }) {
+	toInstall := slices.ContainsFunc(a.Required, func(a document.App) bool { return a.Package != "" }) || d.SingleApp != nil && d.SingleApp.Package != ""
+	if c.body["installAppsDisabled"] == true && toInstall {
 		delete(c.body, "installAppsDisabled")
 		c.set("/restrictions/app_install", "playStoreMode", "WHITELIST")
 		c.note("/restrictions/app_install", document.NoteRounded, "Required apps could not be installed either; the store is closed instead, and apps that are neither required nor allowed are removed.")
@@ -64,7 +63,6 @@ func (c *compiler) required(apps []document.App, entries map[string]map[string]a
 	for i := range apps {
 		app, p := &apps[i], fmt.Sprintf("/apps/required/%d", i)
 		if app.Package == "" {
-			c.note(p, document.NotePlatform, "The app names no Android package.")
 			continue
 		}
 		kind := "FORCE_INSTALLED"
@@ -121,14 +119,7 @@ func (c *compiler) personalApps(a *document.Apps, closed bool) {
 
 // kiosk makes an app the only one. The install type KIOSK is deprecated.
 func (c *compiler) kiosk(app *document.App, entries map[string]map[string]any) {
-	if app == nil {
-		return
-	}
-	if app.Package == "" {
-		c.note("/single_app", document.NotePlatform, "The app names no Android package.")
-		return
-	}
-	if !c.fits("/single_app", full, 0) {
+	if app == nil || app.Package == "" || !c.fits("/single_app", full, 0) {
 		return
 	}
 	e := c.application("/single_app", app, "REQUIRED_FOR_SETUP")
