@@ -37,7 +37,7 @@ func (c *compiler) requiredApps() {
 	}
 	for i := range c.d.Apps.Required {
 		a, pointer := &c.d.Apps.Required[i], element("/apps/required", i)
-		if !forApple(a) || !c.able(pointer, need{userEnrollment: true}) {
+		if !forApple(a) || !c.able(pointer, c.feature("apps.required")) {
 			continue
 		}
 		if a.ManifestURL == "" && a.License == "" && c.t.UserEnrollment {
@@ -63,7 +63,7 @@ func (c *compiler) app(a *document.App, pointer string) Install {
 	if a.NoBackup {
 		in.Flags |= FlagNoBackup
 	}
-	if a.Removable != nil && !*a.Removable && c.able(pointer+"/removable", need{minOS: "14.0", userEnrollment: true}) {
+	if a.Removable != nil && !*a.Removable && c.able(pointer+"/removable", c.feature("apps.required.removable")) {
 		in.Attributes = document.Dict{"Removable": false}
 	}
 	return in
@@ -73,20 +73,16 @@ func (c *compiler) app(a *document.App, pointer string) Install {
 const webApp = "com.apple.webapp"
 
 // appLists are the apps that can be used, or cannot, in a payload of their own.
-// The lists had other names before iOS 15. Phone and Settings are always there.
+// The lists had other names before iOS 15.
 func (c *compiler) appLists() {
 	apps := c.d.Apps
 	if apps == nil {
 		return
 	}
-	allowKey, blockKey, minOS := "allowListedAppBundleIDs", "blockedAppBundleIDs", "15.0"
-	if c.t.OSVersion != "" && older(c.t.OSVersion, minOS) {
-		allowKey, blockKey, minOS = "whitelistedAppBundleIDs", "blacklistedAppBundleIDs", "9.3"
-	}
 	content := document.Dict{}
-	put := func(key, pointer string, ids []any) {
-		if c.able(pointer, need{supervised: true, minOS: minOS}) {
-			content[key] = ids
+	put := func(name, pointer string, ids []any) {
+		if f := c.feature(name); c.able(pointer, f) {
+			content[f.Key] = ids
 		}
 	}
 	if apps.Allowed != nil {
@@ -99,11 +95,11 @@ func (c *compiler) appLists() {
 		if len(c.d.WebClips) > 0 {
 			ids = append(ids, webApp)
 		}
-		put(allowKey, "/apps/allowed", ids)
+		put("apps.allowed", "/apps/allowed", ids)
 	}
 	if len(apps.Blocked) > 0 {
 		if ids := c.bundleIDs("/apps/blocked", apps.Blocked); len(ids) > 0 {
-			put(blockKey, "/apps/blocked", ids)
+			put("apps.blocked", "/apps/blocked", ids)
 		}
 	}
 	if len(content) > 0 {
@@ -136,7 +132,7 @@ func (c *compiler) singleApp() {
 	case a == nil || !forApple(a):
 	case a.BundleID == "":
 		c.note(pointer+"/bundle_id", document.NoteDoubtful, "Without it the device cannot be locked into the app.")
-	case c.able(pointer, need{supervised: true, minOS: "6.0"}):
+	case c.able(pointer, c.feature("single_app")):
 		c.install("single_app", "Single app "+a.Label(), pointer, document.Payload{Type: "com.apple.app.lock",
 			Content: document.Dict{"App": document.Dict{"Identifier": a.BundleID}}})
 	}

@@ -24,7 +24,7 @@ func (c *compiler) certificates() {
 	}
 	for i := range c.d.Certificates {
 		cert, pointer := &c.d.Certificates[i], element("/certificates", i)
-		if cert.Kind == "pkcs12" && carried[cert.Name] || !c.able(pointer, need{userEnrollment: true, mac: true}) {
+		if cert.Kind == "pkcs12" && carried[cert.Name] || !c.able(pointer, c.feature("certificates")) {
 			continue
 		}
 		key := "certificate." + short(cert.Name)

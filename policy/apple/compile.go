@@ -57,39 +57,40 @@ func (c *compiler) note(pointer string, code document.NoteCode, format string, a
 	}
 }
 
-// need is what a device must be to honour something; the zero value: any iPhone
-// or iPad that a person did not enroll as theirs.
-type need struct {
-	supervised     bool
-	minOS          string // iOS and iPadOS
-	userEnrollment bool   // honoured there too
-	mac            bool   // honoured by a Mac too
+// feature is the row of a feature that counts for the target.
+func (c *compiler) feature(name string) Feature {
+	for _, f := range Features {
+		if f.Name == name && (f.Before == "" || c.t.OSVersion != "" && older(c.t.OSVersion, f.Before)) {
+			return f
+		}
+	}
+	panic("apple: no row for the feature " + name)
 }
 
 // recent is a version that devices of unknown version may well not have.
 const recent = "17.0"
 
 // able says whether the target honours something, and notes why not.
-func (c *compiler) able(pointer string, n need) bool {
+func (c *compiler) able(pointer string, f Feature) bool {
 	switch {
-	case !c.mobile() && !(n.mac && c.t.Family == "Mac"):
+	case !c.mobile() && !(f.Mac && c.t.Family == "Mac"):
 		c.note(pointer, document.NotePlatform, "It is carried out on iPhone and iPad, not on %s.", c.t.Family)
 		return false
-	case c.t.UserEnrollment && !n.userEnrollment:
+	case c.t.UserEnrollment && !f.UserEnrollment:
 		c.note(pointer, document.NoteUserEnrollment, "Devices that their users enrolled as their own (User Enrollment) do not have it.")
 		return false
-	case n.supervised && c.t.Supervised != nil && !*c.t.Supervised && c.mobile():
+	case f.Supervised && c.t.Supervised != nil && !*c.t.Supervised && c.mobile():
 		c.note(pointer, document.NoteUnsupervised, "Only supervised devices honour it, and this one is not supervised.")
 		return false
-	case c.mobile() && c.t.OSVersion != "" && older(c.t.OSVersion, n.minOS):
-		c.note(pointer, document.NoteOSVersion, "It needs version %s or later; the device has %s.", n.minOS, c.t.OSVersion)
+	case c.mobile() && c.t.OSVersion != "" && older(c.t.OSVersion, f.MinOS):
+		c.note(pointer, document.NoteOSVersion, "It needs version %s or later; the device has %s.", f.MinOS, c.t.OSVersion)
 		return false
 	}
-	if n.supervised && c.t.Supervised == nil && c.mobile() {
+	if f.Supervised && c.t.Supervised == nil && c.mobile() {
 		c.note(pointer, document.NoteUnsupervised, "Only supervised devices honour it; whether this one is supervised is not known.")
 	}
-	if c.mobile() && c.t.OSVersion == "" && !older(n.minOS, recent) {
-		c.note(pointer, document.NoteOSVersion, "It needs version %s or later; the version of the device is not known.", n.minOS)
+	if c.mobile() && c.t.OSVersion == "" && !older(f.MinOS, recent) {
+		c.note(pointer, document.NoteOSVersion, "It needs version %s or later; the version of the device is not known.", f.MinOS)
 	}
 	return true
 }

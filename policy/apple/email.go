@@ -13,7 +13,7 @@ var (
 func (c *compiler) email() {
 	for i := range c.d.Email {
 		e, pointer := &c.d.Email[i], element("/email", i)
-		if !c.able(pointer, need{userEnrollment: true, mac: true}) {
+		if !c.able(pointer, c.feature("email")) {
 			continue
 		}
 		content := document.Dict{"EmailAccountDescription": e.Name, "EmailAccountType": accountTypes[e.Type], "PreventMove": e.PreventMove}

@@ -9,7 +9,7 @@ const folderPage = 9
 func (c *compiler) homeScreen() {
 	const pointer = "/home_screen"
 	h := c.d.HomeScreen
-	if h == nil || !c.able(pointer, need{supervised: true, minOS: "9.3"}) {
+	if h == nil || !c.able(pointer, c.feature("home_screen")) {
 		return
 	}
 	pages := []any{}

@@ -17,7 +17,7 @@ func (c *compiler) osUpdate() {
 		pointer = "/os_update"
 		mode    = pointer + "/mode"
 	)
-	if u.TargetVersion != "" && u.Deadline != "" && c.able(pointer+"/target_version", need{minOS: "17.0"}) {
+	if u.TargetVersion != "" && u.Deadline != "" && c.able(pointer+"/target_version", c.feature("os_update.target_version")) {
 		c.declare("os_update_target", "Update to "+u.TargetVersion, pointer+"/target_version", "com.apple.configuration.softwareupdate.enforcement.specific",
 			document.Dict{"TargetOSVersion": u.TargetVersion, "TargetLocalDateTime": u.Deadline})
 	}
@@ -34,13 +34,17 @@ func (c *compiler) osUpdate() {
 	}
 	settings := document.Dict{}
 	if days > 0 {
-		if c.t.OSVersion != "" && older(c.t.OSVersion, "18.0") {
-			c.deferral(daysAt, days)
-		} else if c.able(daysAt, need{supervised: true, minOS: "18.0"}) {
-			settings["Deferrals"] = document.Dict{"CombinedPeriodInDays": int64(days)}
+		f := c.feature("os_update.defer_days")
+		switch {
+		case !c.able(daysAt, f):
+		case f.Before != "":
+			c.install("os_update", "System updates", pointer, document.Payload{Type: f.Type,
+				Content: document.Dict{f.Key: true, "enforcedSoftwareUpdateDelay": int64(days)}})
+		default:
+			settings[f.Key] = document.Dict{"CombinedPeriodInDays": int64(days)}
 		}
 	}
-	if install != "" && c.able(mode, need{supervised: true, minOS: "18.0"}) {
+	if install != "" && c.able(mode, c.feature("os_update.mode")) {
 		actions := document.Dict{"InstallOSUpdates": install}
 		if install == "AlwaysOn" {
 			actions["Download"] = install
@@ -52,13 +56,5 @@ func (c *compiler) osUpdate() {
 	}
 	if len(settings) > 0 {
 		c.declare("os_update", "System updates", pointer, "com.apple.configuration.softwareupdate.settings", settings)
-	}
-}
-
-// deferral holds new versions back before iOS 18.
-func (c *compiler) deferral(pointer string, days int) {
-	if c.able(pointer, need{supervised: true, minOS: "11.3"}) {
-		c.install("os_update", "System updates", pointer, document.Payload{Type: "com.apple.applicationaccess",
-			Content: document.Dict{"forceDelayedSoftwareUpdates": true, "enforcedSoftwareUpdateDelay": int64(days)}})
 	}
 }

@@ -21,7 +21,7 @@ func (c *compiler) passcode() {
 		return
 	}
 	rules := c.passcodeRules(p)
-	if len(rules) == 0 && !p.Required || !c.able(pointer, need{userEnrollment: true, mac: true}) {
+	if len(rules) == 0 && !p.Required || !c.able(pointer, c.feature("passcode")) {
 		return
 	}
 	if !p.Required {

@@ -60,7 +60,7 @@ func (c *compiler) restrictions() {
 				c.note(f.pointer, document.NotePlatform, "%s", r.Caveat)
 				continue
 			}
-			if !c.able(f.pointer, need{supervised: r.Supervised, minOS: r.MinOS, userEnrollment: r.UserEnrollment}) {
+			if !c.able(f.pointer, Feature{Supervised: r.Supervised, MinOS: r.MinOS, UserEnrollment: r.UserEnrollment}) {
 				continue
 			}
 			if item := r.setting(); item != "" {
@@ -92,7 +92,7 @@ func (c *compiler) hasNetwork() bool {
 
 func (c *compiler) deviceName() {
 	const pointer = "/device_name"
-	if c.d.DeviceName != "" && c.able(pointer, need{supervised: true, mac: true}) {
+	if c.d.DeviceName != "" && c.able(pointer, c.feature("device_name")) {
 		c.set("device_name", "Device name", pointer, "DeviceName", document.Dict{"DeviceName": c.d.DeviceName})
 	}
 }
@@ -101,7 +101,7 @@ func (c *compiler) deviceName() {
 // payload).
 func (c *compiler) lockMessage() {
 	const pointer = "/lock_message"
-	if c.d.LockMessage != "" && c.able(pointer, need{supervised: true, minOS: "9.3.1"}) {
+	if c.d.LockMessage != "" && c.able(pointer, c.feature("lock_message")) {
 		c.install("lock_message", "Lock screen message", pointer, document.Payload{Type: "com.apple.shareddeviceconfiguration",
 			Content: document.Dict{"LockScreenFootnote": c.d.LockMessage}})
 	}

@@ -129,3 +129,45 @@ var Restrictions = []Row{
 	{Name: "dictation", Key: "allowDictation", Value: false, Supervised: true, MinOS: "10.3", Deprecated: "26.4"},
 	{Name: "untrusted_tls", Key: "allowUntrustedTLSPrompt", Value: false, MinOS: "5.0"},
 }
+
+// Feature is what a part of the document beside the restrictions becomes.
+type Feature struct {
+	Name           string // of the field in the document: "wifi", "wifi.proxy"
+	Type           string // payload, declaration, command, or "Settings.DeviceName"
+	Key            string // of it, where the feature is one key
+	Before         string // only on versions before this one; those from it on have another row
+	Supervised     bool
+	MinOS          string // iOS and iPadOS
+	UserEnrollment bool
+	Mac            bool // carried out on a Mac too
+	Caveat         string
+}
+
+// Features are all parts of the document that need more than an iPhone or iPad
+// of its organization, or work on less.
+var Features = []Feature{
+	{Name: "device_name", Type: "Settings.DeviceName", Supervised: true, MinOS: "5.0", Mac: true},
+	{Name: "certificates", Type: "com.apple.security.root", MinOS: "4.0", UserEnrollment: true, Mac: true, Caveat: "Installed roots are trusted for TLS at once."},
+	{Name: "wifi", Type: "com.apple.wifi.managed", Key: "SSID_STR", MinOS: "7.0", UserEnrollment: true, Mac: true},
+	{Name: "wifi.proxy", Type: "com.apple.wifi.managed", Key: "ProxyType", MinOS: "4.0", Mac: true},
+	{Name: "wifi.disable_private_address", Type: "com.apple.wifi.managed", Key: "DisableAssociationMACRandomization", MinOS: "14.0"},
+	{Name: "vpn", Type: "com.apple.vpn.managed", Key: "IKEv2", MinOS: "8.0", Mac: true, Caveat: "IKEv2 with Apple's default algorithms (AES-256, SHA2-256, group 14)."},
+	{Name: "email", Type: "com.apple.mail.managed", MinOS: "4.0", UserEnrollment: true, Mac: true, Caveat: "The device asks for passwords that are left out."},
+	{Name: "web_clips", Type: "com.apple.webClip.managed", MinOS: "4.0", UserEnrollment: true, Mac: true},
+	{Name: "passcode", Type: "com.apple.mobiledevice.passwordpolicy", Before: "15.0", MinOS: "4.0", UserEnrollment: true, Mac: true, Caveat: "In user enrollment six digits that are not simple, whatever the policy says."},
+	{Name: "passcode", Type: "com.apple.configuration.passcode.settings", MinOS: "15.0", UserEnrollment: true, Mac: true, Caveat: "A Mac gets the profile."},
+	{Name: "web_filter", Type: "com.apple.webcontent-filter", Supervised: true, MinOS: "7.0", Caveat: "Safari and the web views of apps."},
+	{Name: "apps.required", Type: "InstallApplication", Key: "Identifier", MinOS: "7.0", UserEnrollment: true, Caveat: "Without supervision the user is asked. In user enrollment only with a volume licence, or from a manifest."},
+	{Name: "apps.required.removable", Type: "InstallApplication", Key: "Attributes.Removable", MinOS: "14.0", UserEnrollment: true},
+	{Name: "apps.allowed", Type: "com.apple.applicationaccess", Key: "whitelistedAppBundleIDs", Before: "15.0", Supervised: true, MinOS: "9.3"},
+	{Name: "apps.allowed", Type: "com.apple.applicationaccess", Key: "allowListedAppBundleIDs", Supervised: true, MinOS: "15.0", Caveat: "Phone and Settings are always there; other apps of the system only if they are on the list."},
+	{Name: "apps.blocked", Type: "com.apple.applicationaccess", Key: "blacklistedAppBundleIDs", Before: "15.0", Supervised: true, MinOS: "9.3"},
+	{Name: "apps.blocked", Type: "com.apple.applicationaccess", Key: "blockedAppBundleIDs", Supervised: true, MinOS: "15.0"},
+	{Name: "home_screen", Type: "com.apple.homescreenlayout", Supervised: true, MinOS: "9.3"},
+	{Name: "lock_message", Type: "com.apple.shareddeviceconfiguration", Key: "LockScreenFootnote", Supervised: true, MinOS: "9.3.1"},
+	{Name: "os_update.target_version", Type: "com.apple.configuration.softwareupdate.enforcement.specific", MinOS: "17.0"},
+	{Name: "os_update.mode", Type: "com.apple.configuration.softwareupdate.settings", Key: "AutomaticActions", Supervised: true, MinOS: "18.0", Caveat: "The device chooses the time of day: windowed is carried out as automatic."},
+	{Name: "os_update.defer_days", Type: "com.apple.applicationaccess", Key: "forceDelayedSoftwareUpdates", Before: "18.0", Supervised: true, MinOS: "11.3"},
+	{Name: "os_update.defer_days", Type: "com.apple.configuration.softwareupdate.settings", Key: "Deferrals", Supervised: true, MinOS: "18.0", Caveat: "Mode postpone defers for the longest time, 90 days."},
+	{Name: "single_app", Type: "com.apple.app.lock", Supervised: true, MinOS: "6.0", Caveat: "The app has to be on the device: put it among the required apps."},
+}

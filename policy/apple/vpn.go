@@ -7,7 +7,7 @@ import "rollcall/policy/document"
 func (c *compiler) vpn() {
 	for i := range c.d.VPN {
 		v, pointer := &c.d.VPN[i], element("/vpn", i)
-		if v.Server == "" || !c.able(pointer, need{mac: true}) {
+		if v.Server == "" || !c.able(pointer, c.feature("vpn")) {
 			continue
 		}
 		key := "vpn." + short(v.Name)

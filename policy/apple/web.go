@@ -5,7 +5,7 @@ import "rollcall/policy/document"
 func (c *compiler) webClips() {
 	for i := range c.d.WebClips {
 		w, pointer := &c.d.WebClips[i], element("/web_clips", i)
-		if !c.able(pointer, need{userEnrollment: true, mac: true}) {
+		if !c.able(pointer, c.feature("web_clips")) {
 			continue
 		}
 		content := document.Dict{"Label": w.Name, "URL": w.URL, "IsRemovable": w.Removable == nil || *w.Removable, "FullScreen": w.FullScreen}
@@ -28,7 +28,7 @@ func (c *compiler) webFilter() {
 	if len(f.Permitted) > 0 && f.AdultContent != document.Deny {
 		c.note(pointer+"/permitted", document.NoteOutranked, "Exceptions count only where adult_content is denied.")
 	}
-	if !c.able(pointer, need{supervised: true, minOS: "7.0"}) {
+	if !c.able(pointer, c.feature("web_filter")) {
 		return
 	}
 	denyList, allowList := "DenyListURLs", "AllowListBookmarks"

@@ -20,7 +20,7 @@ var innerMethods = map[string]string{"pap": "PAP", "chap": "CHAP", "mschap": "MS
 func (c *compiler) wifi() {
 	for i := range c.d.WiFi {
 		w, pointer := &c.d.WiFi[i], element("/wifi", i)
-		if !c.able(pointer, need{userEnrollment: true, mac: true}) {
+		if !c.able(pointer, c.feature("wifi")) {
 			continue
 		}
 		key := "wifi." + short(w.SSID)
@@ -39,10 +39,10 @@ func (c *compiler) wifi() {
 		if certificates.missing {
 			continue
 		}
-		if w.Proxy != nil && c.able(pointer+"/proxy", need{mac: true}) {
+		if w.Proxy != nil && c.able(pointer+"/proxy", c.feature("wifi.proxy")) {
 			addProxy(content, w.Proxy)
 		}
-		if w.PublicMAC && c.able(pointer+"/disable_private_address", need{minOS: "14.0"}) {
+		if w.PublicMAC && c.able(pointer+"/disable_private_address", c.feature("wifi.disable_private_address")) {
 			content["DisableAssociationMACRandomization"] = true
 		}
 		network := document.Payload{Type: "com.apple.wifi.managed", DisplayName: w.SSID, Content: content}
