@@ -82,7 +82,7 @@ func (s *Syncer) work(ctx context.Context) {
 	tick := time.NewTicker(lookInterval)
 	defer tick.Stop()
 	for ctx.Err() == nil {
-		for s.step(ctx, name) {
+		for s.Step(ctx, name) {
 		}
 		select {
 		case <-ctx.Done():
@@ -92,8 +92,10 @@ func (s *Syncer) work(ctx context.Context) {
 	}
 }
 
-// step brings one account up to date, and says whether one was due.
-func (s *Syncer) step(ctx context.Context, worker string) bool {
+// Step brings one account up to date, and says whether one was due. Run calls
+// it, under a name that no other worker has.
+func (s *Syncer) Step(ctx context.Context, worker string) bool {
+	s.init()
 	a, ok, err := s.Store.ClaimAccount(ctx, worker, s.Now().UTC(), syncLease)
 	if err != nil && ctx.Err() == nil {
 		s.Log.WarnContext(ctx, "no DEP account claimed", "error", err)
