@@ -177,6 +177,7 @@ func TestNotes(t *testing.T) {
 		{"an Apple TV", document.Document{WiFi: []document.WiFi{{SSID: "a", Security: "open"}}}, document.Target{Family: "AppleTV", OSVersion: "26.1"}, "/wifi/0 platform", false},
 		{"a network on a Mac", document.Document{WiFi: []document.WiFi{{SSID: "a", Security: "open"}}}, document.Target{Family: "Mac", OSVersion: "12.0", Supervised: &no}, "", true},
 		{"no such switch", document.Document{Restrictions: &document.Restrictions{SMS: document.Deny}}, phone("26.1"), "/restrictions/sms platform", false},
+		{"not quite that", document.Document{Restrictions: &document.Restrictions{Backup: document.Deny}}, phone("26.1"), "/restrictions/backup rounded", true},
 		{"half of it", document.Document{Restrictions: &document.Restrictions{Marketplaces: document.Deny}}, phone("17.4"), "/restrictions/marketplaces os_version", true},
 		{"unknown certificate", document.Document{WiFi: []document.WiFi{{SSID: "a", Security: "eap", EAP: &document.EAP{Methods: []string{"tls"}, Certificate: "x"}}}}, phone("26.1"), "/wifi/0/eap/certificate doubtful", false},
 		{"certificate of another kind", document.Document{Certificates: testCertificates()[:0:0], VPN: []document.VPN{{Name: "a", Server: "b", Authentication: "certificate", Certificate: "Root"}}}, phone("26.1"), "/vpn/0/certificate doubtful", false},

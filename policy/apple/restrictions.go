@@ -63,6 +63,9 @@ func (c *compiler) restrictions() {
 			if !c.able(f.pointer, Feature{Supervised: r.Supervised, MinOS: r.MinOS, UserEnrollment: r.UserEnrollment}) {
 				continue
 			}
+			if r.Rounded {
+				c.note(f.pointer, document.NoteRounded, "%s", r.Caveat)
+			}
 			if item := r.setting(); item != "" {
 				c.set(r.Name, settingTitles[item], f.pointer, item, document.Dict{"Enabled": r.Value})
 			} else {

@@ -14,6 +14,7 @@ type Row struct {
 	MinOS          string // iOS and iPadOS
 	Deprecated     string // by Apple, from this version on; it still works
 	UserEnrollment bool   // honoured on the personal device of a user
+	Rounded        bool   // does more or less than the name says; the caveat says what
 	Caveat         string // for people
 }
 
@@ -41,8 +42,8 @@ var Restrictions = []Row{
 	{Name: "camera", Key: "allowCamera", Value: false, MinOS: "4.0", Caveat: deprecatedUnsupervised},
 	{Name: "microphone", Caveat: "Apple has no switch for the microphone."},
 	{Name: "screenshot", Key: "allowScreenShot", Value: false, MinOS: "3.1", UserEnrollment: true},
-	{Name: "usb_transfer", Key: "allowHostPairing", Value: false, Supervised: true, MinOS: "7.0", Caveat: "Files go over USB to paired computers only, so pairing is denied, as host_pairing does; the supervising computer still can."},
-	{Name: "usb_accessories", Key: "allowUSBRestrictedMode", Value: true, Supervised: true, MinOS: "11.4.1", Caveat: "Keeps accessories from a device that is locked for an hour; the user may turn that off in Settings."},
+	{Name: "usb_transfer", Key: "allowHostPairing", Value: false, Supervised: true, MinOS: "7.0", Rounded: true, Caveat: "Files go over USB to paired computers only, so pairing is denied, as host_pairing does; the supervising computer still can."},
+	{Name: "usb_accessories", Key: "allowUSBRestrictedMode", Value: true, Supervised: true, MinOS: "11.4.1", Rounded: true, Caveat: "Keeps accessories from a device that is locked for an hour; the user may turn that off in Settings."},
 	{Name: "external_media", Key: "allowFilesUSBDriveAccess", Value: false, Supervised: true, MinOS: "13.0"},
 	{Name: "host_pairing", Key: "allowHostPairing", Value: false, Supervised: true, MinOS: "7.0"},
 	{Name: "bluetooth", Key: "Settings.Bluetooth", Value: false, Supervised: true, MinOS: "11.3", Caveat: "Set once; deny bluetooth_change as well, or the user may turn it on again."},
@@ -55,7 +56,7 @@ var Restrictions = []Row{
 	{Name: "cellular_change", Key: "allowCellularPlanModification", Value: false, Supervised: true, MinOS: "11.0"},
 	{Name: "cellular_change", Key: "allowAppCellularDataModification", Value: false, Supervised: true, MinOS: "7.0"},
 	{Name: "esim_change", Key: "allowESIMModification", Value: false, Supervised: true, MinOS: "12.1"},
-	{Name: "roaming", Key: "Settings.DataRoaming", Value: false, MinOS: "5.0", Caveat: userMayTurnBack},
+	{Name: "roaming", Key: "Settings.DataRoaming", Value: false, MinOS: "5.0", Rounded: true, Caveat: userMayTurnBack},
 	{Name: "airdrop", Key: "allowAirDrop", Value: false, Supervised: true, MinOS: "7.0"},
 	{Name: "printing", Key: "allowAirPrint", Value: false, Supervised: true, MinOS: "11.0"},
 	{Name: "outgoing_calls", Caveat: "Apple has no switch for calls; block the app com.apple.mobilephone where that is meant."},
@@ -90,7 +91,7 @@ var Restrictions = []Row{
 	{Name: "external_intelligence", Key: "allowExternalIntelligenceIntegrations", Value: false, MinOS: "18.2", Deprecated: "26.4", UserEnrollment: true},
 	{Name: "screen_observation", Key: "allowRemoteScreenObservation", Value: false, MinOS: "9.3", UserEnrollment: true},
 
-	{Name: "backup", Key: "allowCloudBackup", Value: false, MinOS: "5.0", Caveat: "iCloud; a computer still can, see encrypted_backup. " + deprecatedUnsupervised},
+	{Name: "backup", Key: "allowCloudBackup", Value: false, MinOS: "5.0", Rounded: true, Caveat: "iCloud; a computer still can, see encrypted_backup. " + deprecatedUnsupervised},
 	{Name: "encrypted_backup", Key: "forceEncryptedBackup", Value: true, MinOS: "4.0", UserEnrollment: true},
 	{Name: "cloud_documents", Key: "allowCloudDocumentSync", Value: false, Supervised: true, MinOS: "5.0"},
 	{Name: "cloud_photos", Key: "allowCloudPhotoLibrary", Value: false, MinOS: "9.0", Caveat: "Photos that are not yet on the device are removed from it."},

@@ -34,6 +34,9 @@ func TestRestrictionsAreComplete(t *testing.T) {
 		if r.Key == "" && r.Caveat == "" {
 			t.Errorf("%s: neither a key nor a reason", r.Name)
 		}
+		if r.Rounded && r.Caveat == "" {
+			t.Errorf("%s: it does something else than its name, and does not say what", r.Name)
+		}
 		if item := r.setting(); item != "" && settingTitles[item] == "" {
 			t.Errorf("%s: the item %s has no title", r.Name, item)
 		}
