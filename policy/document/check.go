@@ -1,6 +1,7 @@
 package document
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/asn1"
 	"encoding/hex"
@@ -46,10 +47,14 @@ func (d Document) checkTexts() error {
 			return wrong("text", pointer, "Texts are made of the characters that XML can hold.", "%v", err)
 		}
 		if text == Kept {
-			return wrong("secret_missing", pointer, "Give the secret itself; "+Kept+" keeps one that the policy has already.", "there is no secret to keep")
+			return secretMissing(pointer)
 		}
 		return nil
 	})
+}
+
+func secretMissing(pointer string) error {
+	return wrong("secret_missing", pointer, "Give the secret itself; "+Kept+" keeps one that the policy has already.", "there is no secret to keep")
 }
 
 // eachText calls f for every string of a document by its JSON pointer.
@@ -487,8 +492,12 @@ func (d Document) checkRaw() error {
 			if k == "name" || k == "version" {
 				return wrong("android_field", p, "Leave it out.", "the server gives it")
 			}
-			if v := d.Android.Policy[k]; !json.Valid(v) || string(v) == "null" {
+			v := d.Android.Policy[k]
+			if !json.Valid(v) || string(v) == "null" {
 				return wrong("android_field", p, "The value of the field in the Android Management API.", "it has no value")
+			}
+			if bytes.Contains(v, []byte(`"`+Kept+`"`)) {
+				return secretMissing(p)
 			}
 		}
 	}

@@ -312,7 +312,7 @@ type HomeScreen struct {
 type Icon struct {
 	BundleID string `json:"bundle_id,omitempty" maxLength:"255"`
 	Package  string `json:"package,omitempty" maxLength:"255"`
-	WebClip  string `json:"web_clip,omitempty" maxLength:"2000" doc:"URL of the web clip."`
+	WebClip  string `json:"web_clip,omitempty" maxLength:"2000" doc:"URL of the web clip, as it stands there."`
 	Folder   string `json:"folder,omitempty" maxLength:"64" doc:"Name of a folder."`
 	Icons    []Icon `json:"icons,omitempty" maxItems:"60" doc:"Of the folder; no folders in folders."`
 }

@@ -1,6 +1,8 @@
 package document
 
 import (
+	"bytes"
+	"encoding/json"
 	"maps"
 	"slices"
 	"strings"
@@ -113,11 +115,46 @@ func (d Document) mapSecrets(f func(place, text string) string) Document {
 			for j := range p.Payloads {
 				kind := p.Payloads[j].Type
 				seen[kind]++
-				p.Payloads[j].Content = dictSecrets(strings.Join([]string{"apple", p.ID, element(kind, seen[kind])}, "\x00"), p.Payloads[j].Content, f)
+				place := strings.Join([]string{"apple", p.ID, element(kind, seen[kind])}, "\x00")
+				p.Payloads[j].Content = dictSecrets(place, p.Payloads[j].Content, f)
+				if file, ok := p.Payloads[j].Content["PayloadContent"].([]byte); ok && strings.HasSuffix(kind, "pkcs12") {
+					p.Payloads[j].Content["PayloadContent"] = []byte(f(place+"\x00file", string(file)))
+				}
 			}
 		}
 	}
+	if d.Android != nil {
+		d.Android = &Android{Policy: maps.Clone(d.Android.Policy)}
+		for k, raw := range d.Android.Policy {
+			d.Android.Policy[k] = jsonSecrets("android\x00"+k, k, raw, f)
+		}
+	}
 	return d
+}
+
+// jsonSecrets does for a raw field of Google's what dictSecrets does for a
+// dictionary.
+func jsonSecrets(place, key string, raw json.RawMessage, f func(place, text string) string) json.RawMessage {
+	var v any
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.UseNumber()
+	if dec.Decode(&v) != nil {
+		return raw
+	}
+	changed := false
+	v = valueSecrets(place, key, v, func(place, text string) string {
+		s := f(place, text)
+		changed = changed || s != text
+		return s
+	})
+	if !changed {
+		return raw
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return raw
+	}
+	return b
 }
 
 func appPlace(a *App) string {
@@ -149,6 +186,8 @@ func valueSecrets(place, key string, v any, f func(place, text string) string) a
 		}
 	case Dict:
 		return dictSecrets(place, v, f)
+	case map[string]any:
+		return map[string]any(dictSecrets(place, v, f))
 	case []any:
 		out := slices.Clone(v)
 		for i := range out {
@@ -160,11 +199,11 @@ func valueSecrets(place, key string, v any, f func(place, text string) string) a
 }
 
 // tellsSecret says whether a key of a raw payload names a secret by the words
-// Apple's and the usual apps' keys use ("EAPPassword", "SharedSecret",
-// "api_token").
+// Apple's, Google's and the usual apps' keys use ("EAPPassword",
+// "SharedSecret", "api_token", "PKCS12").
 func tellsSecret(key string) bool {
 	key = strings.ToLower(key)
-	for _, word := range []string{"password", "passphrase", "secret", "challenge", "token", "apikey", "api_key", "privatekey", "private_key"} {
+	for _, word := range []string{"password", "passphrase", "secret", "challenge", "token", "apikey", "api_key", "privatekey", "private_key", "pkcs12"} {
 		if strings.Contains(key, word) {
 			return true
 		}

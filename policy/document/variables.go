@@ -106,6 +106,12 @@ func (d Document) mapTexts(f func(pointer, text string, raw bool) string) Docume
 	for i := range d.WebClips {
 		at(element("/web_clips", i)+"/url", &d.WebClips[i].URL)
 	}
+	if d.HomeScreen != nil {
+		d.HomeScreen = &HomeScreen{Dock: mapIcons("/home_screen/dock", d.HomeScreen.Dock, at), Pages: slices.Clone(d.HomeScreen.Pages)}
+		for i := range d.HomeScreen.Pages {
+			d.HomeScreen.Pages[i] = mapIcons(element("/home_screen/pages", i), d.HomeScreen.Pages[i], at)
+		}
+	}
 	raw := func(pointer string, c Dict) Dict {
 		out, _ := mapDict(pointer, c, func(p, text string) string { return f(p, text, true) })
 		return out
@@ -147,6 +153,18 @@ func (d Document) mapTexts(f func(pointer, text string, raw bool) string) Docume
 		}
 	}
 	return d
+}
+
+// mapIcons maps the addresses of web clips, which are to be those of the clips
+// themselves.
+func mapIcons(pointer string, icons []Icon, at func(pointer string, s *string)) []Icon {
+	icons = slices.Clone(icons)
+	for i := range icons {
+		p := element(pointer, i)
+		at(p+"/web_clip", &icons[i].WebClip)
+		icons[i].Icons = mapIcons(p+"/icons", icons[i].Icons, at)
+	}
+	return icons
 }
 
 // mapDict gives a dictionary with its texts mapped, and whether any changed.

@@ -22,7 +22,7 @@ func (d Document) Warnings() []Note {
 		case "open":
 			warn(element("/wifi", i)+"/security", "The network is open; anybody can offer one of this name.")
 		case "eap":
-			if len(w.EAP.TrustedRoots) == 0 && len(w.EAP.ServerNames) == 0 {
+			if w.EAP != nil && len(w.EAP.TrustedRoots) == 0 && len(w.EAP.ServerNames) == 0 {
 				warn(element("/wifi", i)+"/eap", "Neither trusted_roots nor server_names: the device trusts any server, or asks the person.")
 			}
 		}
