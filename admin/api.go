@@ -42,6 +42,7 @@ const (
 type API struct {
 	Roll             *enroll.Roll
 	Requests         *enroll.Requests
+	Codes            *enroll.Codes
 	Imports          *importer.Imports
 	Gate             *enroll.Gate
 	Decisions        enroll.DecisionStore
@@ -63,8 +64,8 @@ type API struct {
 	Snapshots        Snapshots
 	Atomic           Atomic
 	Mobileconfig     func(data []byte) (document.Profile, error) // decodes an unsigned or signed profile
-	PublicURL        string                                    // "https://mdm.example.com", where phones find this server
-	Kick             func()                                    // wakes delivery and push workers after a change
+	PublicURL        string                                      // "https://mdm.example.com", where phones find this server
+	Kick             func()                                      // wakes delivery and push workers after a change
 	Now              func() time.Time
 	Logger           *slog.Logger
 
@@ -75,7 +76,7 @@ type API struct {
 	RequestID            func(context.Context) string // the request in the log, for the audit log
 	Stopping             <-chan struct{}              // closed when the server begins to stop; ends streams and exports
 
-	tokenLimits, failureLimits *limiter
+	tokenLimits, failureLimits *Limiter
 	streams, exports           atomic.Int32
 }
 
@@ -121,7 +122,7 @@ func (a *API) Handler() http.Handler {
 	if a.Logger == nil {
 		a.Logger = slog.Default()
 	}
-	a.tokenLimits, a.failureLimits = newLimiter(a.Limit), newLimiter(a.FailureLimit)
+	a.tokenLimits, a.failureLimits = NewLimiter(a.Limit), NewLimiter(a.FailureLimit)
 	router := mux.NewRouter().UseEncodedPath() // a name may hold a slash
 	router.Use(unescapeVars)
 	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -163,6 +164,7 @@ func (a *API) mount(router *mux.Router) huma.API {
 	r.users()
 	r.policies()
 	r.requests()
+	r.requestCodes()
 	r.decisions()
 	r.gate()
 	r.pushCertificate()

@@ -104,11 +104,11 @@ func (a *API) authorize(api huma.API) func(huma.Context, func(huma.Context)) {
 func (a *API) limited(token Token, remote string, err error) *Problem {
 	switch {
 	case err == nil:
-		if wait := a.tokenLimits.take(token.ID); wait > 0 {
+		if wait := a.tokenLimits.Take(token.ID); wait > 0 {
 			return tooMany(wait, "The token asks too often.")
 		}
 	case enroll.KindOf(err) == enroll.KindUnauthorized:
-		if wait := a.failureLimits.take(remoteKey(remote)); wait > 0 {
+		if wait := a.failureLimits.Take(RemoteClient(remote)); wait > 0 {
 			return tooMany(wait, "There were too many requests without a valid token from this address.")
 		}
 	}

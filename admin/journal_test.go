@@ -29,7 +29,7 @@ func TestAudit(t *testing.T) {
 	s.do("DELETE /devices/NOBODY", "").want(404)
 	s.as(admin.RoleViewer, "POST /groups", `{"name":"g"}`).want(403)
 	token := s.do("POST /tokens", `{"name":"ci","role":"viewer"}`).want(201)
-	s.do("PUT /policies/wifi", `{"profiles":[{"id":"wifi","payloads":[{"type":"com.apple.wifi.managed","content":{"SSID_STR":"X","Password":"hunter2"}}]}]}`).want(201)
+	s.do("PUT /policies/wifi", `{"document":{"wifi":[{"ssid":"X","security":"wpa2","password":"hunter2-hunter2"}]}}`).want(201)
 	s.do("PUT /push-certificate", `{"certificate_pem":"cert","key_pem":"KEY"}`).want(200)
 	log := s.do("GET /audit", "").want(200).says("!hunter2", "!"+fmt.Sprint(token.at("token")), "!KEY").
 		is("items.0.operation=put-policy", "items.0.kind=policy", "items.0.key=wifi", "items.1.operation=create-token", "items.1.after.name=ci",
@@ -543,7 +543,7 @@ func TestExportRoundTrip(t *testing.T) {
 	if n := other.do("GET /audit?kind=device", "").want(200).count(); n != 0 {
 		t.Errorf("%d entries of single devices", n)
 	}
-	if told := other.told(); !slices.Contains(told, "device.imported AAA1") {
+	if told := slices.DeleteFunc(other.told(), func(e string) bool { return !strings.HasPrefix(e, "device.") }); !slices.Equal(told, []string{"device.imported <nil>"}) {
 		t.Errorf("told %v", told)
 	}
 	other.do("GET /audit/verify", "").want(200).is("intact=true")

@@ -6,13 +6,17 @@ import (
 	"net/netip"
 	"sync"
 	"time"
+
+	"golang.org/x/time/rate"
 )
 
-// RateLimit is how much one token may ask, as a bucket that holds Burst
+// RateLimit is how much one client may ask, as a bucket that holds Burst
 // requests and is filled by PerSecond of them. A zero PerSecond is no limit.
-// Each server counts for itself, in memory. Of requests without a valid token
-// the remote address is counted; a valid one always passes, since behind a proxy
-// all come from one address.
+// Each server counts for itself, in memory.
+//
+// To the API a client is a token. Of requests without a valid token the remote
+// address is counted; a valid one always passes, since many may come from one
+// address.
 type RateLimit struct {
 	PerSecond float64
 	Burst     int
@@ -21,72 +25,61 @@ type RateLimit struct {
 // maxBuckets bounds the memory; beyond it the ones that are full again go.
 const maxBuckets = 10_000
 
-// limiter is one bucket for each key.
-type limiter struct {
+// Limiter is one bucket for each client. Safe for concurrent use.
+type Limiter struct {
 	limit   RateLimit
 	now     func() time.Time
 	mu      sync.Mutex
-	buckets map[string]bucket
+	buckets map[string]*rate.Limiter
 }
 
-type bucket struct {
-	tokens float64
-	at     time.Time
+// NewLimiter makes a limiter whose clients have not asked yet.
+func NewLimiter(limit RateLimit) *Limiter {
+	limit.Burst = max(limit.Burst, 1)
+	return &Limiter{limit: limit, now: time.Now, buckets: map[string]*rate.Limiter{}}
 }
 
-func newLimiter(limit RateLimit) *limiter {
-	return &limiter{limit: limit, now: time.Now, buckets: map[string]bucket{}}
-}
-
-// take takes one out of a bucket; where it is empty, wait says when there is
-// one again.
-func (l *limiter) take(key string) (wait time.Duration) {
+// Take takes one out of a client's bucket; where it is empty, wait says when
+// there is one again.
+func (l *Limiter) Take(client string) (wait time.Duration) {
 	if l.limit.PerSecond <= 0 {
 		return 0
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	b, known := l.buckets[key]
+	b, known := l.buckets[client]
 	if !known {
 		l.sweep(now)
+		b = rate.NewLimiter(rate.Limit(l.limit.PerSecond), l.limit.Burst)
+		l.buckets[client] = b
 	}
-	b = l.filled(b, known, now)
-	if b.tokens < 1 {
-		l.buckets[key] = b
-		return time.Duration((1 - b.tokens) / l.limit.PerSecond * float64(time.Second))
+	r := b.ReserveN(now, 1)
+	if wait = r.DelayFrom(now); wait > 0 {
+		r.CancelAt(now)
 	}
-	b.tokens--
-	l.buckets[key] = b
-	return 0
+	return wait
 }
 
-func (l *limiter) filled(b bucket, known bool, now time.Time) bucket {
-	most := float64(max(l.limit.Burst, 1))
-	if !known {
-		return bucket{most, now}
-	}
-	return bucket{min(most, b.tokens+now.Sub(b.at).Seconds()*l.limit.PerSecond), now}
-}
-
-// sweep makes room for one more bucket. Where all are in use, all are dropped:
-// who is over the limit gets a new burst, and the memory stays bounded.
-func (l *limiter) sweep(now time.Time) {
+// sweep makes room for more buckets. Where most are in use, all are dropped:
+// who is over the limit gets a new burst, and memory and time stay bounded.
+func (l *Limiter) sweep(now time.Time) {
 	if len(l.buckets) < maxBuckets {
 		return
 	}
-	for key, b := range l.buckets {
-		if l.filled(b, true, now).tokens >= float64(max(l.limit.Burst, 1)) {
-			delete(l.buckets, key)
+	for client, b := range l.buckets {
+		if b.TokensAt(now) >= float64(l.limit.Burst) {
+			delete(l.buckets, client)
 		}
 	}
-	if len(l.buckets) >= maxBuckets {
+	if len(l.buckets) > maxBuckets/2 {
 		clear(l.buckets)
 	}
 }
 
-// remoteKey is the address of a client; of IPv6 the network of one customer.
-func remoteKey(remote string) string {
+// RemoteClient is the client that a remote address, with its port, stands for:
+// the address; of IPv6 the network of one customer.
+func RemoteClient(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
 		host = remote

@@ -10,36 +10,36 @@ import (
 
 func TestLimiter(t *testing.T) {
 	now := time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)
-	l := newLimiter(RateLimit{PerSecond: 2, Burst: 3})
+	l := NewLimiter(RateLimit{PerSecond: 2, Burst: 3})
 	l.now = func() time.Time { return now }
 	for i := range 3 {
-		if wait := l.take("a"); wait != 0 {
+		if wait := l.Take("a"); wait != 0 {
 			t.Errorf("number %d of the burst waits %v", i, wait)
 		}
 	}
-	if wait := l.take("a"); wait != 500*time.Millisecond {
+	if wait := l.Take("a"); wait != 500*time.Millisecond {
 		t.Errorf("one more waits %v", wait)
 	}
-	if wait := l.take("b"); wait != 0 {
+	if wait := l.Take("b"); wait != 0 {
 		t.Errorf("somebody else waits %v", wait)
 	}
 	now = now.Add(500 * time.Millisecond)
-	if wait := l.take("a"); wait != 0 {
+	if wait := l.Take("a"); wait != 0 {
 		t.Errorf("after the wait it is %v", wait)
 	}
-	if wait := l.take("a"); wait == 0 {
+	if wait := l.Take("a"); wait == 0 {
 		t.Error("two passed after a wait for one")
 	}
 	now = now.Add(time.Hour)
 	for range 3 {
-		l.take("a")
+		l.Take("a")
 	}
-	if wait := l.take("a"); wait == 0 {
+	if wait := l.Take("a"); wait == 0 {
 		t.Error("an hour filled more than the burst")
 	}
-	free := newLimiter(RateLimit{})
+	free := NewLimiter(RateLimit{})
 	for range 1000 {
-		if free.take("a") != 0 {
+		if free.Take("a") != 0 {
 			t.Fatal("no limit is one")
 		}
 	}
@@ -48,26 +48,26 @@ func TestLimiter(t *testing.T) {
 // TestLimiterMemory lets more addresses come than are remembered.
 func TestLimiterMemory(t *testing.T) {
 	now := time.Now()
-	l := newLimiter(RateLimit{PerSecond: 1, Burst: 2})
+	l := NewLimiter(RateLimit{PerSecond: 1, Burst: 2})
 	l.now = func() time.Time { return now }
 	for i := range 3 * maxBuckets {
-		l.take(fmt.Sprint(i))
+		l.Take(fmt.Sprint(i))
 		if len(l.buckets) > maxBuckets {
 			t.Fatalf("%d buckets", len(l.buckets))
 		}
 	}
 	now = now.Add(time.Minute)
-	l.take("new")
-	l.take("new")
+	l.Take("new")
+	l.Take("new")
 	for i := range maxBuckets {
-		l.take(fmt.Sprint("again", i))
+		l.Take(fmt.Sprint("again", i))
 	}
 	if len(l.buckets) > maxBuckets {
 		t.Errorf("%d buckets", len(l.buckets))
 	}
 }
 
-func TestRemoteKey(t *testing.T) {
+func TestRemoteClient(t *testing.T) {
 	for remote, want := range map[string]string{
 		"192.0.2.7:4711":              "192.0.2.7",
 		"[::ffff:192.0.2.7]:4711":     "192.0.2.7",
@@ -75,7 +75,7 @@ func TestRemoteKey(t *testing.T) {
 		"[fe80::1%eth0]:4711":         "fe80::/64",
 		"@":                           "@",
 	} {
-		if got := remoteKey(remote); got != want {
+		if got := RemoteClient(remote); got != want {
 			t.Errorf("%s: %q, want %q", remote, got, want)
 		}
 	}

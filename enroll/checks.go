@@ -141,9 +141,9 @@ func checkUserLimit(_ Attempt, k Known) (Code, Step) {
 	case enrollsAgain(k):
 		return "", found("the device is counted already")
 	case k.UserDevices >= limit:
-		return DenyUserLimit, found("the user has %d or more devices enrolled, %d are allowed", k.UserDevices, limit)
+		return DenyUserLimit, found("the user has %d or more devices enrolled or about to be, %d are allowed", k.UserDevices, limit)
 	}
-	return "", found("the user has %d of %d devices enrolled", k.UserDevices, limit)
+	return "", found("the user has %d of %d devices enrolled or about to be", k.UserDevices, limit)
 }
 
 func checkEvidence(a Attempt, k Known) (Code, Step) {

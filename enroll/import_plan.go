@@ -174,7 +174,9 @@ func (c *ImportChange) mergeDevice(d Device, row ImportRow, userID, owner string
 		}
 	}
 	set("platform", "platform", string(d.Platform), string(row.Platform), func() { d.Platform = row.Platform })
-	set("ownership", "ownership", string(d.Ownership), string(row.Ownership), func() { d.Ownership = row.Ownership })
+	if row.Ownership != OwnershipSelectUser || d.Sources["ownership"] != SourceDevice { // else the user was asked, and has chosen
+		set("ownership", "ownership", string(d.Ownership), string(row.Ownership), func() { d.Ownership = row.Ownership })
+	}
 	set("devicename", "name", d.Name, row.DeviceName, func() { d.Name = row.DeviceName })
 	set("asset_tag", "asset_tag", d.AssetTag, row.AssetTag, func() { d.AssetTag = row.AssetTag })
 	set("tags", "tags", strings.Join(d.Tags, "|"), strings.Join(row.Tags, "|"), func() { d.Tags = row.Tags })

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
-	"strings"
 	"time"
 
 	"rollcall/admin"
@@ -56,18 +55,19 @@ func tell(ctx context.Context, tx *session, events ...enroll.Event) error {
 }
 
 // tellDevices tells what devices have become, and writes it down for the audit
-// log; before has the rows that were there. An import is one entry, which its
-// own transaction writes.
+// log; before has the rows that were there. An import is one event and one
+// entry, which its own transaction writes; see tellImport.
 func tellDevices(ctx context.Context, tx *session, before map[string]deviceBefore, rows []deviceRow) error {
+	if enroll.ImportOf(ctx) != "" {
+		return nil
+	}
 	events := make([]enroll.Event, 0, len(rows))
 	for _, fresh := range rows {
 		old := before[fresh.ID].deviceRow
 		if e, ok := deviceEvent(old, fresh); ok {
 			events = append(events, e)
 		}
-		if enroll.ImportOf(ctx) == "" {
-			tx.record(ctx, "device", fresh.Serial, auditedDevice(old), auditedDevice(fresh))
-		}
+		tx.record(ctx, "device", fresh.Serial, auditedDevice(old), auditedDevice(fresh))
 	}
 	return tell(ctx, tx, events...)
 }
@@ -105,9 +105,6 @@ func deviceEvent(old, fresh deviceRow) (enroll.Event, bool) {
 	enrolled, unenrolled := string(enroll.StateEnrolled), string(enroll.StateUnenrolled)
 	switch {
 	case old.ID == "":
-		if strings.Contains(fresh.Sources, `"serial":"`+string(enroll.SourceCSV)+`"`) {
-			return event(enroll.EventDeviceImported)
-		}
 		return event(enroll.EventDeviceCreated)
 	case old.State != enrolled && fresh.State == enrolled:
 		return event(enroll.EventDeviceEnrolled)
@@ -215,6 +212,9 @@ func serialOfItem(ctx context.Context, tx *session, enrollmentID, commandID stri
 
 // tellDeleted tells that devices are about to be taken off the roll.
 func tellDeleted(ctx context.Context, tx *session, ids ...string) error {
+	if enroll.ImportOf(ctx) != "" {
+		return nil
+	}
 	var rows []deviceRow
 	if err := tx.all(ctx, &rows, selectDevice+"WHERE "+tx.in("d.id")+" ORDER BY d.id", tx.list(ids)); err != nil {
 		return err
@@ -222,11 +222,21 @@ func tellDeleted(ctx context.Context, tx *session, ids ...string) error {
 	events := make([]enroll.Event, len(rows))
 	for i, r := range rows {
 		events[i] = enroll.NewEvent(enroll.EventDeviceDeleted, now(), enroll.EventRefs{Serial: r.Serial})
-		if enroll.ImportOf(ctx) == "" {
-			tx.record(ctx, "device", r.Serial, auditedDevice(r), nil)
-		}
+		tx.record(ctx, "device", r.Serial, auditedDevice(r), nil)
 	}
 	return tell(ctx, tx, events...)
+}
+
+// tellImport tells of all rows of an import at once. One that made users only
+// is no news of devices.
+func tellImport(ctx context.Context, tx *session, imp enroll.Import) error {
+	if !imp.Options.PreEnroll {
+		return nil
+	}
+	if imp.State == enroll.ImportReverted {
+		return tell(ctx, tx, enroll.NewEvent(enroll.EventDeviceReverted, imp.RevertedAt, enroll.EventRefs{ImportID: imp.ID, Changed: imp.Reverted.Restored, Deleted: imp.Reverted.Deleted}))
+	}
+	return tell(ctx, tx, enroll.NewEvent(enroll.EventDeviceImported, imp.AppliedAt, enroll.EventRefs{ImportID: imp.ID, New: imp.Counts.New, Changed: imp.Counts.Changed}))
 }
 
 // auditedImport makes the work on an import part of a call in the name of who

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"time"
 
 	"rollcall/enroll"
 )
@@ -44,7 +45,9 @@ func (s *Store) Decide(ctx context.Context, a enroll.Attempt, decide func(enroll
 				}
 			}
 			if known.Request != nil {
-				fresh.chooseOwnership(*known.Request)
+				if err := fresh.chooseOwnership(*known.Request); err != nil {
+					return err
+				}
 			}
 			if _, _, err := saveIfChanged(ctx, tx, row, fresh); err != nil {
 				return err
@@ -100,7 +103,7 @@ func knownOf(ctx context.Context, tx *session, a enroll.Attempt, tail string) (e
 	case !errors.Is(err, sql.ErrNoRows):
 		return known, row, err
 	}
-	if err := knowMore(ctx, tx, &known); err != nil {
+	if err := knowMore(ctx, tx, &known, a.At, tail); err != nil {
 		return known, row, err
 	}
 	if known.Device == nil || known.Device.SelfReported() {
@@ -139,16 +142,28 @@ func knownOf(ctx context.Context, tx *session, a enroll.Attempt, tail string) (e
 	return known, row, err
 }
 
+// admitted is how long a device that was admitted counts as one of its user's
+// although it has not enrolled yet: its challenge ends then.
+const admitted = time.Hour
+
 // knowMore reads what is only asked for by some settings and rules: the groups
-// of the row, and how many other devices its user has enrolled.
-func knowMore(ctx context.Context, tx *session, known *enroll.Known) error {
+// of the row, and how many other devices its user has enrolled or is about to.
+// Where tail is tx.lock() the user is locked, so that of two devices that arrive
+// at the same time one is counted by the other.
+func knowMore(ctx context.Context, tx *session, known *enroll.Known, at time.Time, tail string) error {
 	d := known.Device
 	if d == nil {
 		return nil
 	}
 	if limit := known.Settings.DevicesPerUser; limit > 0 && d.UserID != "" {
-		if err := tx.get(ctx, &known.UserDevices, `SELECT count(*) FROM (SELECT 1 FROM devices WHERE user_id = ? AND user_id <> '' AND state = 'enrolled' AND id <> ? LIMIT ?) AS enrolled`,
-			d.UserID, d.ID, limit); err != nil {
+		if tail != "" {
+			var locked []string
+			if err := tx.all(ctx, &locked, `SELECT id FROM users WHERE id = ?`+tail, d.UserID); err != nil {
+				return err
+			}
+		}
+		if err := tx.get(ctx, &known.UserDevices, `SELECT count(*) FROM (SELECT 1 FROM devices WHERE user_id = ? AND user_id <> '' AND id <> ?
+			AND state IN ('enrolled', 'enrolling') AND (state = 'enrolled' OR updated_at > ?) LIMIT ?) AS counted`, d.UserID, d.ID, micros(at.Add(-admitted)), limit); err != nil {
 			return err
 		}
 	}

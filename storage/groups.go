@@ -126,13 +126,16 @@ func (s *Store) CreateGroup(ctx context.Context, g enroll.Group) error {
 // DeleteGroup implements enroll.RollStore.
 func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 	return s.write(ctx, func(tx *session) error {
-		for _, m := range []mutex{mutexRules, mutexPolicies} {
-			if err := tx.do(ctx, tx.mutex(m, false)); err != nil {
+		for _, m := range []mutex{mutexRestrictions, mutexRules, mutexPolicies} {
+			if err := tx.do(ctx, tx.mutex(m, m == mutexRestrictions)); err != nil {
 				return err
 			}
 		}
 		id, err := groupID(ctx, tx, name)
 		if err != nil {
+			return err
+		}
+		if err := unusedByGate(ctx, tx, name); err != nil {
 			return err
 		}
 		if err := markDue(ctx, tx, `e.device_id IN (SELECT m.device_id FROM memberships m WHERE m.group_id = ?)`, id); err != nil {
@@ -149,6 +152,22 @@ func (s *Store) DeleteGroup(ctx context.Context, name string) error {
 		}
 		return nil
 	})
+}
+
+// unusedByGate refuses where a rule of the gate, also one that is switched off,
+// names the group: without it, the rule would mean something else.
+func unusedByGate(ctx context.Context, tx *session, group string) error {
+	rules, err := gateRules(ctx, tx)
+	if err != nil {
+		return err
+	}
+	for _, r := range rules {
+		if slices.Contains(r.Conditions.Groups, group) {
+			return enroll.Errorf(enroll.KindConflict, "group_in_rule", "the rule %q of the gate is about the group %q", r.Name, group).
+				WithHint("Take the group out of the rule, or delete the rule, first (/api/v1/gate/rules).")
+		}
+	}
+	return nil
 }
 
 // ChangeMembers implements enroll.RollStore. A serial in both lists is added.

@@ -96,7 +96,7 @@ func finishImport(ctx context.Context, tx *session, l enroll.ImportLease, imp en
 		return err
 	}
 	tx.record(ctx, "import", imp.ID, nil, map[string]any{"state": imp.State, "file_name": imp.FileName, "sha256": imp.SHA256, "counts": imp.Counts, "reverted": imp.Reverted})
-	return saveImport(ctx, tx, newImportRow(imp))
+	return errors.Join(tellImport(ctx, tx, imp), saveImport(ctx, tx, newImportRow(imp)))
 }
 
 // countStale counts the rows of the plan whose device or user is not as it was.

@@ -228,7 +228,9 @@ func (s *Store) changeRequest(ctx context.Context, id string, change func(enroll
 			if changed.AcceptedAt == 0 {
 				changed.AcceptedAt = micros(fresh.AcceptedAt)
 			}
-			changed.chooseOwnership(fresh)
+			if err := changed.chooseOwnership(fresh); err != nil {
+				return err
+			}
 		}
 		if fresh.State == enroll.RequestCancelled || fresh.State == enroll.RequestExpired {
 			if err := changed.uninvite(ctx, tx); err != nil {
@@ -244,11 +246,22 @@ func (s *Store) changeRequest(ctx context.Context, id string, change func(enroll
 	return result, nil
 }
 
-// chooseOwnership takes the user's choice where the row leaves it to the user.
-func (r *deviceRow) chooseOwnership(q enroll.Request) {
-	if r.Ownership == string(enroll.OwnershipSelectUser) && q.Ownership != "" {
-		r.Ownership = string(q.Ownership)
+// chooseOwnership takes the user's choice where the row leaves it to the user,
+// and notes who has chosen.
+func (r *deviceRow) chooseOwnership(q enroll.Request) error {
+	if r.Ownership != string(enroll.OwnershipSelectUser) || q.Ownership == "" {
+		return nil
 	}
+	sources, err := decode[map[string]enroll.Source](r.Sources)
+	if err != nil {
+		return err
+	}
+	if sources == nil {
+		sources = map[string]enroll.Source{}
+	}
+	sources["ownership"] = enroll.SourceDevice
+	r.Ownership, r.Sources = string(q.Ownership), encode(sources)
+	return nil
 }
 
 // uninvite takes a device that has no open request any more back on the roll.

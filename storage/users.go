@@ -117,6 +117,11 @@ func findOrMakeUsers(ctx context.Context, tx *session, users []enroll.User) (fou
 		}
 	}
 	found.created = len(fresh)
+	for _, r := range fresh {
+		if err := holdDomain(ctx, tx, r.Domain); err != nil {
+			return found, err
+		}
+	}
 	if len(fresh) > 0 {
 		n, err := tx.exec(ctx, insertUsers+tx.records(userFields)+" WHERE true ON CONFLICT (email, domain) DO NOTHING", encode(fresh))
 		if err != nil {
@@ -268,7 +273,7 @@ func (s *Store) ChangeUser(ctx context.Context, domain, email string, change fun
 		if old != nil {
 			return saveUsers(ctx, tx, []userRow{fresh})
 		}
-		if _, err := domainOf(ctx, tx, domain, tx.lock()); err != nil {
+		if err := holdDomain(ctx, tx, domain); err != nil {
 			return err
 		}
 		n, err := tx.exec(ctx, insertUsers+tx.records(userFields)+" WHERE true ON CONFLICT (email, domain) DO NOTHING", encode([]userRow{fresh}))
@@ -320,10 +325,22 @@ func (r domainRow) domain() enroll.Domain {
 	return enroll.Domain{Name: r.Name, CreatedAt: instant(r.CreatedAt), Users: r.Users}
 }
 
-// domainOf reads a domain without the number of its users; locked where tail is tx.lock().
-func domainOf(ctx context.Context, tx *session, name, tail string) (domainRow, error) {
+// mutexDomains stands between who makes users, shared, and who deletes domains.
+const mutexDomains mutex = 7303401
+
+// holdDomain makes sure that a domain exists until the end of the transaction.
+func holdDomain(ctx context.Context, tx *session, name string) error {
+	if err := tx.do(ctx, tx.mutex(mutexDomains, true)); err != nil {
+		return err
+	}
+	_, err := domainOf(ctx, tx, name)
+	return err
+}
+
+// domainOf reads a domain without the number of its users.
+func domainOf(ctx context.Context, tx *session, name string) (domainRow, error) {
 	var r domainRow
-	err := tx.get(ctx, &r, `SELECT name, created_at FROM domains WHERE name = ?`+tail, name)
+	err := tx.get(ctx, &r, `SELECT name, created_at FROM domains WHERE name = ?`, name)
 	if errors.Is(err, sql.ErrNoRows) {
 		return r, enroll.NoDomain(name)
 	}
@@ -334,7 +351,7 @@ func domainOf(ctx context.Context, tx *session, name, tail string) (domainRow, e
 func (s *Store) Domain(ctx context.Context, name string) (enroll.Domain, error) {
 	var r domainRow
 	err := s.read(ctx, func(tx *session) (err error) {
-		r, err = domainOf(ctx, tx, name, "")
+		r, err = domainOf(ctx, tx, name)
 		return err
 	})
 	return r.domain(), err
@@ -368,7 +385,12 @@ func (s *Store) CreateDomain(ctx context.Context, d enroll.Domain) error {
 // DeleteDomain implements enroll.UserStore.
 func (s *Store) DeleteDomain(ctx context.Context, name string) error {
 	return s.write(ctx, func(tx *session) error {
-		if _, err := domainOf(ctx, tx, name, tx.lock()); err != nil {
+		for _, m := range []mutex{mutexImports, mutexDomains} { // an import makes users and holds only its own
+			if err := tx.do(ctx, tx.mutex(m, false)); err != nil {
+				return err
+			}
+		}
+		if _, err := domainOf(ctx, tx, name); err != nil {
 			return err
 		}
 		if name == enroll.DefaultDomain {

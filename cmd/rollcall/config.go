@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"rollcall/cmd/rollcall/app"
+	"rollcall/storage"
 )
 
 // configured is the options of a server. A flag beats the environment, which
@@ -21,6 +23,17 @@ type configured struct {
 }
 
 func (c *configured) load() (app.Options, error) { return c.Options, c.Options.Check() }
+
+// open opens the database, which migrates it, for a command that works on it
+// without a server. The caller closes it.
+func (c *configured) open(ctx context.Context) (app.Options, *storage.Store, error) {
+	o, err := c.load()
+	if err != nil {
+		return o, nil, err
+	}
+	store, err := app.OpenStore(ctx, o)
+	return o, store, err
+}
 
 // fileResolver gives flags the values of a configuration file.
 type fileResolver map[string]any

@@ -16,12 +16,8 @@ type doctorCmd struct {
 // Run implements the command: it fails when something is in the way of
 // enrollment.
 func (c *doctorCmd) Run(ctx context.Context) error {
-	o, err := c.load()
-	if err != nil {
-		return err
-	}
-	o.LogLevel = "error"
-	store, err := app.OpenStore(ctx, o)
+	c.LogLevel = "error"
+	o, store, err := c.open(ctx)
 	if err != nil {
 		return err
 	}

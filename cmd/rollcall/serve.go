@@ -56,13 +56,9 @@ type migrateCmd struct {
 	configured
 }
 
-// Run implements the command. Opening the database migrates it.
+// Run implements the command.
 func (c *migrateCmd) Run(ctx context.Context) error {
-	o, err := c.load()
-	if err != nil {
-		return err
-	}
-	store, err := app.OpenStore(ctx, o)
+	_, store, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
@@ -81,11 +77,7 @@ type recoverTokenCmd struct {
 
 // Run implements the command.
 func (c *recoverTokenCmd) Run(ctx context.Context) error {
-	o, err := c.load()
-	if err != nil {
-		return err
-	}
-	store, err := app.OpenStore(ctx, o)
+	_, store, err := c.open(ctx)
 	if err != nil {
 		return err
 	}

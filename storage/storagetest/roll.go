@@ -76,6 +76,7 @@ func testRoll(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.kind(err, enroll.KindNotFound)
 		},
 		"users are one by domain and e-mail": func(w *world) {
+			w.ok(w.CreateDomain(w.ctx, enroll.Domain{Name: "other"}))
 			own := func(serial, domain, name string) string {
 				d, _, err := w.ChangeDevice(w.ctx, serial, &enroll.User{Domain: domain, Email: "ann@example.com", Name: name}, func(_ *enroll.Device, user string) (enroll.Device, error) {
 					return enroll.Device{ID: enroll.NewID(), UserID: user, State: enroll.StatePreEnrolled}, nil

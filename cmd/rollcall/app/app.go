@@ -49,6 +49,7 @@ type App struct {
 	requests     *enroll.Requests
 	accounts     *dep.Accounts
 	syncer       *dep.Syncer
+	codes        *enroll.Codes
 	imports      *importer.Imports
 	restrictions *enroll.Restrictions
 	metrics      *metrics
@@ -177,6 +178,12 @@ func (a *App) wire() error {
 		profiles.Anchor = a.ca.Certificate()
 	}
 
+	profiles.Current = a.currentBinding
+	entrances, err := a.newDoors(gate, roll, profiles, deviceCA)
+	if err != nil {
+		return err
+	}
+
 	if a.pusher, err = apns.NewPusher(apns.Options{Outbox: a.store, Certificates: a.certificates, Host: a.opts.APNSHost,
 		RootCAs: pushRoots, Now: a.now, Logger: a.log, Observe: a.metrics.push}); err != nil {
 		return fmt.Errorf("--apns-host: %w", err)
@@ -186,14 +193,17 @@ func (a *App) wire() error {
 	a.seen = mdm.NewSeen(a.store, a.log)
 	a.commander = &mdm.Commander{Enrollments: a.store, Queue: a.store, Profiles: profiles, Kick: a.pusher.Kick, Now: a.now}
 
-	router := newRouter(observe(a.log, a.metrics), rooms{
+	guard := strangers{admin.NewLimiter(admin.RateLimit{PerSecond: a.opts.StrangerRate, Burst: a.opts.StrangerBurst})}
+	router := newRouter(observe(a.log, a.metrics, proxies), rooms{
 		device: &mdm.Server{
 			Identity: mdm.ClientIdentity{Authority: a.ca, ProxyHeader: a.opts.ClientHeader, Proxies: proxies},
-			Gate:     gate, Issued: a.store, Enrollments: a.store, Queue: a.store, Seen: a.seen, Kick: a.deliverer.Kick, Now: a.now, Log: a.log},
-		door:   &mdm.Door{Gate: gate, Invitations: a.requests, Issued: a.store, Authority: a.ca, DeviceCA: deviceCA, Profiles: profiles, Now: a.now, Log: a.log},
-		scep:   newSCEP(a.ca, identities, a.log),
-		portal: newPortal(a.requests, a.opts.Organization, a.opts.TLS == TLSOwn, a.log),
-		api:    a.newAPI(roll, gate.Gate),
+			Gate:     gate, Issued: a.store, Enrollments: a.store, Queue: a.store, Declarations: a.store, Accounts: a.accessTokens(), Seen: a.seen, Strangers: guard.heard, Kick: a.deliverer.Kick, Now: a.now, Log: a.log},
+		door:      &mdm.Door{Gate: gate, Invitations: a.requests, Issued: a.store, Authority: a.ca, DeviceCA: deviceCA, Profiles: profiles, Now: a.now, Log: a.log},
+		scep:      newSCEP(a.ca, identities, a.log),
+		portal:    newPortal(a.requests, a.opts.Organization, a.opts.TLS == TLSOwn, a.log),
+		api:       a.newAPI(roll, gate.Gate),
+		entrances: entrances,
+		strangers: guard,
 	})
 	a.serve(a.main, router, tlsConfig)
 	if a.ops != nil {

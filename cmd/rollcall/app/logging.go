@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/gorilla/mux"
@@ -36,11 +37,11 @@ func (h contextHandler) WithGroup(name string) slog.Handler {
 
 // observe writes one line and one metric for each request. It names the route's
 // pattern, never the URL, since URLs carry secrets and serials.
-func observe(log *slog.Logger, m *metrics) mux.MiddlewareFunc {
+func observe(log *slog.Logger, m *metrics, proxies []netip.Prefix) mux.MiddlewareFunc {
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			start := time.Now()
-			ctx := context.WithValue(r.Context(), requestKey{}, requestInfo{enroll.NewID(), r.RemoteAddr})
+			ctx := context.WithValue(r.Context(), requestKey{}, requestInfo{enroll.NewID(), remoteOf(r, proxies)})
 			rec := &recorder{ResponseWriter: w, status: http.StatusOK}
 			next.ServeHTTP(rec, r.WithContext(ctx))
 			route := routeOf(r)

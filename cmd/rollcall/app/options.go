@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"os"
@@ -59,9 +60,11 @@ type Options struct {
 	Language         string `help:"Language of messages to users whose language is not known." enum:"en,de" default:"en" env:"ROLLCALL_LANGUAGE"`
 	ReminderDays     int    `help:"How many days before its end a request that was not accepted is sent again, once; 0: never." default:"5" env:"ROLLCALL_REMINDER_DAYS"`
 
+	SignInOptions
+
 	OneURL       bool     `help:"Give devices one URL for check-in and connect." env:"ROLLCALL_ONE_URL"`
 	ClientHeader string   `help:"Header in which a proxy passes the TLS client certificate (RFC 9440 or escaped PEM)." env:"ROLLCALL_CLIENT_HEADER"`
-	Proxies      []string `help:"Networks of the proxies whose headers are believed, such as 10.0.0.0/8." env:"ROLLCALL_PROXIES"`
+	Proxies      []string `help:"Networks of the proxies whose headers are believed (--client-header, X-Forwarded-For), such as 10.0.0.0/8." env:"ROLLCALL_PROXIES"`
 
 	APNSHost  string   `help:"Push service to use instead of Apple's, for trials with simulated devices." env:"ROLLCALL_APNS_HOST"`
 	APNSRoots string   `help:"Certificates in PEM that --apns-host is trusted by; default: the system's." env:"ROLLCALL_APNS_ROOTS"`
@@ -74,12 +77,16 @@ type Options struct {
 	APIRate              float64 `help:"Requests to the admin API per second and token, in the long run; 0: no limit." default:"100" env:"ROLLCALL_API_RATE"`
 	APIBurst             int     `help:"Requests to the admin API at once per token." default:"200" env:"ROLLCALL_API_BURST"`
 
+	StrangerRate  float64 `help:"Requests to the device endpoints per second and remote address, in the long run, of who is not enrolled; 0: no limit." default:"100" env:"ROLLCALL_STRANGER_RATE"`
+	StrangerBurst int     `help:"Such requests at once; an enrollment takes about 15, and a school enrolls from one address." default:"10000" env:"ROLLCALL_STRANGER_BURST"`
+
 	LogLevel  string `help:"Least level that is logged." enum:"debug,info,warn,error" default:"info" env:"ROLLCALL_LOG_LEVEL"`
 	LogFormat string `help:"Format of the log." enum:"text,json" default:"text" env:"ROLLCALL_LOG_FORMAT"`
 
 	// What only programs set.
-	LogOutput io.Writer        `kong:"-"`
-	Now       func() time.Time `kong:"-"`
+	LogOutput     io.Writer         `kong:"-"`
+	OIDCTransport http.RoundTripper `kong:"-"` // to the OpenID provider
+	Now           func() time.Time  `kong:"-"`
 }
 
 // Check fills in defaults and says everything that cannot work, each with what
@@ -142,6 +149,7 @@ func (o *Options) Check() error {
 		add("--client-header needs --proxies: the header is believed from those networks only")
 	}
 	o.checkMail(add)
+	o.SignInOptions.check(add)
 	if o.EventDays < 0 || o.EventDays == 1 { // webhooks are tried for a day
 		add("--event-days is %d; at least 2 are needed", o.EventDays)
 	}

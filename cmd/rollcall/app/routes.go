@@ -32,11 +32,13 @@ const (
 
 // rooms are the doors of the house.
 type rooms struct {
-	device *mdm.Server
-	door   *mdm.Door
-	scep   http.Handler
-	portal *portal.Portal
-	api    http.Handler
+	device    *mdm.Server
+	door      *mdm.Door
+	scep      http.Handler
+	portal    *portal.Portal
+	api       http.Handler
+	entrances doors
+	strangers strangers // who may come to all of them but the API
 }
 
 func newRouter(observe mux.MiddlewareFunc, to rooms) http.Handler {
@@ -48,13 +50,15 @@ func newRouter(observe mux.MiddlewareFunc, to rooms) http.Handler {
 	}))
 	r.Handle(pathCheckIn, to.device)
 	r.Handle(pathConnect, to.device)
-	r.Handle(pathSCEP, to.scep)
-	r.HandleFunc(pathStart, to.door.ServeStart).Methods(http.MethodGet)
-	r.HandleFunc(pathAttributes, to.door.ServeAttributes).Methods(http.MethodPost)
-	r.HandleFunc(pathPlain, to.door.ServePlain).Methods(http.MethodGet)
-	r.HandleFunc(pathTrust, to.door.ServeTrust).Methods(http.MethodGet)
-	to.portal.Mount(func(pattern string, h http.Handler) { r.Handle(pattern, h) })
-	r.PathPrefix("/api/").Handler(to.api)
+	open := func(h http.Handler) http.Handler { return to.strangers.limit(fromAfar(h)) }
+	r.Handle(pathSCEP, open(to.scep))
+	r.Handle(pathStart, open(http.HandlerFunc(to.door.ServeStart))).Methods(http.MethodGet)
+	r.Handle(pathAttributes, open(http.HandlerFunc(to.door.ServeAttributes))).Methods(http.MethodPost)
+	r.Handle(pathPlain, open(http.HandlerFunc(to.door.ServePlain))).Methods(http.MethodGet)
+	r.Handle(pathTrust, open(http.HandlerFunc(to.door.ServeTrust))).Methods(http.MethodGet)
+	to.entrances.mount(r, open)
+	to.portal.Mount(func(pattern string, h http.Handler) { r.Handle(pattern, open(h)) })
+	r.PathPrefix("/api/").Handler(fromAfar(to.api))
 	return r
 }
 
@@ -78,7 +82,7 @@ func newPortal(requests *enroll.Requests, organization string, ownCA bool, log *
 }
 
 func (a *App) newAPI(roll *enroll.Roll, gate *enroll.Gate) http.Handler {
-	api := &admin.API{Roll: roll, Imports: a.imports, Requests: a.requests, Gate: gate, Decisions: a.store, Restrictions: a.restrictions, Approvals: enroll.NewApprovals(a.store, roll, a.now), Policies: a.store, Deliveries: a.store,
+	api := &admin.API{Roll: roll, Imports: a.imports, Requests: a.requests, Codes: a.codes, Gate: gate, Decisions: a.store, Restrictions: a.restrictions, Approvals: enroll.NewApprovals(a.store, roll, a.now), Policies: a.store, Deliveries: a.store,
 		Queue: a.store, History: a.store, Commands: a.commander, PushCertificates: a.certificates, Mail: a.sender, Tokens: a.store, Mobileconfig: mdm.ParseMobileconfig,
 		PublicURL: a.publicURL, Kick: func() { a.evaluator.Kick(); a.deliverer.Kick(); a.pusher.Kick(); a.sender.Kick(); a.hooks.Kick() }, Now: a.now, Logger: a.log}
 	a.wireEvents(api)

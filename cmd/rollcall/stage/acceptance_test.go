@@ -199,14 +199,14 @@ func domainIsRequired(p *play) {
 func preEnrollDevicesOffMakesUsersOnly(p *play) {
 	p.apply(p.upload(exactHeader+"Anna Eight,anna@f08.example,,corporate,,F08000000001,ios\n", "&pre_enroll=false"))
 	p.check("no device is on the roll", p.unknown("F08000000001"))
-	p.check("the user is there", p.user("anna@f08.example").Name == "Anna Eight")
+	p.check("the user is there", p.owner("anna@f08.example").Name == "Anna Eight")
 }
 
-type user struct{ Name, Email, Mobile string }
+type owner struct{ Name, Email, Mobile string }
 
-func (p *play) user(email string) user {
+func (p *play) owner(email string) owner {
 	p.t.Helper()
-	var out struct{ Items []user }
+	var out struct{ Items []owner }
 	p.admin(http.MethodGet, "/users?q="+url.QueryEscape(email), nil, &out)
 	if len(out.Items) != 1 {
 		p.t.Fatalf("users with %s: %+v", email, out)
@@ -230,9 +230,9 @@ func replaceOrSkipExistingUsers(p *play) {
 	const row = ",anna@f10.example,,corporate,,F10000000001,ios\n"
 	p.apply(p.upload(exactHeader+"Anna"+row, ""))
 	p.apply(p.upload(exactHeader+"Anna Skipped"+row, "&users=skip"))
-	p.check("skip leaves the user", p.user("anna@f10.example").Name == "Anna", p.user("anna@f10.example"))
+	p.check("skip leaves the user", p.owner("anna@f10.example").Name == "Anna", p.owner("anna@f10.example"))
 	p.apply(p.upload(exactHeader+"Anna Replaced"+row, "&users=replace"))
-	p.check("replace takes the file", p.user("anna@f10.example").Name == "Anna Replaced", p.user("anna@f10.example"))
+	p.check("replace takes the file", p.owner("anna@f10.example").Name == "Anna Replaced", p.owner("anna@f10.example"))
 }
 
 func oneListWithAStatePerRow(p *play) {

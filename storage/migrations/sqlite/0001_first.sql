@@ -57,8 +57,8 @@ CREATE TABLE devices (
 CREATE UNIQUE INDEX devices_by_serial ON devices (serial);
 CREATE INDEX devices_by_platform ON devices (platform, serial);
 CREATE INDEX devices_by_user ON devices (user_id, serial) WHERE user_id <> '';
--- For the number of devices a user has enrolled.
-CREATE INDEX devices_enrolled_by_user ON devices (user_id) WHERE state = 'enrolled' AND user_id <> '';
+-- For the number of devices a user has enrolled or is about to.
+CREATE INDEX devices_enrolled_by_user ON devices (user_id) WHERE state IN ('enrolled', 'enrolling') AND user_id <> '';
 CREATE INDEX devices_by_effective ON devices (effective, serial);
 CREATE INDEX devices_by_ownership ON devices (ownership, serial);
 CREATE INDEX devices_by_source ON devices (source, serial);
