@@ -173,7 +173,9 @@ func TestAgentTakesOrTells(t *testing.T) {
 		collect(t, d, was)
 		collect(t, out, is)
 		for p := range was {
-			told := slices.ContainsFunc(notes, func(n document.Note) bool { return p == n.Pointer || strings.HasPrefix(p, n.Pointer+"/") || strings.HasPrefix(n.Pointer, p+"/") })
+			told := slices.ContainsFunc(notes, func(n document.Note) bool {
+				return p == n.Pointer || strings.HasPrefix(p, n.Pointer+"/") || strings.HasPrefix(n.Pointer, p+"/")
+			})
 			generic := regexp.MustCompile(`/[0-9]+`).ReplaceAllString(p, "/*")
 			if !is[p] && !told && !ofApple.MatchString(generic) && !strings.HasPrefix(p, "/android/") && !meaningless.MatchString(generic) {
 				t.Errorf("%s: %s is neither in the agent's policy nor told", mode, p)

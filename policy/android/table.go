@@ -153,6 +153,8 @@ var Features = []Feature{
 	{Pointer: "/passcode/grace_seconds", Caveat: "Android locks at once, or as the person set it."},
 	{Pointer: "/passcode/work_profile", Field: "passwordPolicies[].unifiedLockSettings", Modes: profiles, Caveat: "A second entry for the profile."},
 	{Pointer: "/wifi", Field: "openNetworkConfiguration.NetworkConfigurations", Caveat: "wpa3 is asked for as wpa2, which joins both. eap: tls, ttls, peap, sim, aka, with server_names; a pkcs12 must have no password."},
+	{Pointer: "/wifi/proxy", Field: "openNetworkConfiguration.NetworkConfigurations[].ProxySettings", Caveat: "Android asks the person for the name and password of a proxy."},
+	{Pointer: "/wifi/disable_private_address", Field: "openNetworkConfiguration.NetworkConfigurations[].WiFi.MACAddressRandomizationMode", MinAPI: 33},
 	{Pointer: "/vpn", Field: "alwaysOnVpnPackage", Caveat: "android_package; the connection itself is the app's configuration."},
 	{Pointer: "/email", Caveat: "Configure a mail app in apps.required."},
 	{Pointer: "/certificates", Field: "openNetworkConfiguration.Certificates", Caveat: "Those that Wi-Fi networks refer to."},
