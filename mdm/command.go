@@ -58,30 +58,6 @@ var deviceQueries = []string{"UDID", "SerialNumber", "DeviceName", "OSVersion", 
 	"CellularTechnology", "ServiceSubscriptions", "IsCloudBackupEnabled", "LastCloudBackupDate", "iTunesStoreAccountIsActive", "TimeZone",
 	"SoftwareUpdateDeviceID"}
 
-// DeviceInformation asks for everything a first check-in needs.
-func DeviceInformation() (Command, error) {
-	return NewCommand("DeviceInformation", map[string]any{"Queries": deviceQueries})
-}
-
-// SecurityInfo asks for encryption and passcode state.
-func SecurityInfo() (Command, error) { return NewCommand("SecurityInfo", nil) }
-
-// SetDeviceName is the Settings command with the DeviceName item (supervised
-// devices only; others report the item as failed).
-func SetDeviceName(name string) (Command, error) {
-	return NewCommand("Settings", deviceNameKeys(name))
-}
-
-func deviceNameKeys(name string) map[string]any {
-	return map[string]any{"Settings": []any{map[string]any{"Item": "DeviceName", "DeviceName": name}}}
-}
-
-// SetOrganizationInfo is the Settings command with the OrganizationInfo item.
-func SetOrganizationInfo(organization string) (Command, error) {
-	return NewCommand("Settings", map[string]any{"Settings": []any{map[string]any{
-		"Item": "OrganizationInfo", "OrganizationInfo": map[string]any{"OrganizationName": organization}}}})
-}
-
 // InstallProfile installs a configuration profile, signed or not.
 func InstallProfile(profile []byte) (Command, error) {
 	return NewCommand("InstallProfile", map[string]any{"Payload": profile})
@@ -93,15 +69,8 @@ func RemoveProfile(identifier string) (Command, error) {
 	return NewCommand("RemoveProfile", map[string]any{"Identifier": identifier})
 }
 
-// ProfileList asks for installed profiles.
-func ProfileList(managedOnly bool) (Command, error) {
-	return NewCommand("ProfileList", map[string]any{"ManagedOnly": managedOnly})
-}
-
-// InstallApplication installs an app of the App Store by its numeric ID.
-// managementFlags: 1 remove with MDM, 4 no backup, 5 both.
-func InstallApplication(iTunesStoreID int64, managementFlags int) (Command, error) {
-	return NewCommand("InstallApplication", installKeys(apple.Install{AppStoreID: iTunesStoreID, Flags: managementFlags, Licensed: true}))
+func deviceNameKeys(name string) map[string]any {
+	return map[string]any{"Settings": []any{map[string]any{"Item": "DeviceName", "DeviceName": name}}}
 }
 
 // purchaseByLicence is the PurchaseMethod of volume licences. The other one, a
@@ -146,9 +115,6 @@ func settingsKeys(settings []apple.Setting) map[string]any {
 	}
 	return map[string]any{"Settings": items}
 }
-
-// DeviceConfigured releases a device from Setup Assistant.
-func DeviceConfigured() (Command, error) { return NewCommand("DeviceConfigured", nil) }
 
 // Encoder turns the steps of a policy into commands; it is a policy.Encoder.
 type Encoder struct {
