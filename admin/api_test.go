@@ -125,13 +125,14 @@ func TestGroupsAndPolicies(t *testing.T) {
 	s.do("GET /devices?group=Sales%20/%20East", "").want(200).is("items.0.serial=SERIAL1", "items.0.groups.0=Sales / East")
 
 	s.do("PUT /policies/base/profiles/wifi", mobileconfig, "Content-Type: application/x-apple-aspen-config").want(404).is("code=policy_unknown")
-	s.do("PUT /policies/base", `{"device_name":"Sales {serial}","profiles":[{"id":"limits","payloads":[{"type":"com.apple.applicationaccess","content":{"allowCamera":false,"n":3,"key":{"$data":"AQI="}}}]}]}`).want(201).
-		is("created=true", "changed=true", "version=1", "profiles.0.payloads.0.content.n=3", "profiles.0.payloads.0.content.key.$data=AQI=")
-	s.do("PUT /policies/base", `{"device_name":"Sales {serial}"}`).want(200).is("created=false", "changed=false", "version=1")
-	s.do("PUT /policies/base/profiles/wifi", mobileconfig, "Content-Type: application/x-apple-aspen-config").want(200).is("changed=true", "version=2", "profiles.1.id=wifi", "profiles.1.payloads.0.content.SSID_STR=Example")
+	const limits = `{"device_name":"Sales {serial}","apple":{"profiles":[{"id":"limits","payloads":[{"type":"com.apple.applicationaccess","content":{"allowCamera":false,"n":3,"key":{"$data":"AQI="}}}]}]}}`
+	s.do("PUT /policies/base", `{"document":`+limits+`}`).want(201).
+		is("created=true", "changed=true", "version=1", "document.apple.profiles.0.payloads.0.content.n=3", "document.apple.profiles.0.payloads.0.content.key.$data=AQI=")
+	s.do("PUT /policies/base", `{"priority":0,"document":`+limits+`}`).want(200).is("created=false", "changed=false", "version=1")
+	s.do("PUT /policies/base/profiles/wifi", mobileconfig, "Content-Type: application/x-apple-aspen-config").want(200).is("changed=true", "version=2", "document.apple.profiles.1.id=wifi", "document.apple.profiles.1.payloads.0.content.SSID_STR=Example", "features=[apple device_name]")
 	s.do("PUT /policies/base/profiles/wifi", "nonsense", "Content-Type: application/x-apple-aspen-config").want(422)
-	s.do("PUT /policies/base", `{"profiles":[{"id":"m","payloads":[{"type":"com.apple.mdm","content":{}}]}]}`).want(422).is("code=payload_forbidden")
-	s.do("PUT /policies/base", `{"profiles":[{"id":"m","payloads":[{"type":"x","content":{"a":null}}]}]}`).want(422)
+	s.do("PUT /policies/base", `{"document":{"apple":{"profiles":[{"id":"m","payloads":[{"type":"com.apple.mdm","content":{}}]}]}}}`).want(422).is("code=payload_forbidden")
+	s.do("PUT /policies/base", `{"document":{"apple":{"profiles":[{"id":"m","payloads":[{"type":"x","content":{"a":null}}]}]}}}`).want(422)
 	s.do("GET /policies/base", "").want(200).is("version=2")
 
 	s.do("POST /policies/base/bindings", `{"group":"Sales / East","serial":"SERIAL1"}`).want(422).is("code=target_invalid")
@@ -150,7 +151,7 @@ func TestGroupsAndPolicies(t *testing.T) {
 
 	s.do("DELETE /policies/base/bindings?group=Sales%20%2F%20East", "").want(200).is("changed=true")
 	s.do("GET /devices/SERIAL1/policies", "").want(200).is("items=[]")
-	s.do("DELETE /policies/base/profiles/wifi", "").want(200).is("changed=true", "profiles.1=")
+	s.do("DELETE /policies/base/profiles/wifi", "").want(200).is("changed=true", "document.apple.profiles.1=")
 	s.do("DELETE /policies/base/profiles/wifi", "").want(404).is("code=profile_unknown")
 	s.do("GET /policies", "").want(200).is("items.0.name=base")
 	s.do("DELETE /policies/base", "").want(204)

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"rollcall/enroll"
+	"rollcall/policy"
 )
 
 type DecisionView struct {
@@ -167,7 +168,7 @@ func (r routes) evaluate() {
 			for _, g := range groups {
 				out.Groups = append(out.Groups, g.Name)
 			}
-			policies, err := a.Policies.Effective(ctx, d.DeviceID)
+			policies, err := a.Policies.Reaching(ctx, policy.Reach{DeviceID: d.DeviceID})
 			for _, p := range policies {
 				out.Policies = append(out.Policies, p.Name)
 			}

@@ -264,7 +264,7 @@ func (r routes) devices() {
 		Sort  enroll.DeviceSort `query:"sort" enum:"serial,name,updated_at,enrolled_at,last_seen_at" doc:"serial if left out. last_seen_at is to the minute."`
 		Order string            `query:"order" enum:"asc,desc" doc:"asc if left out."`
 	}
-	addList(r, RoleViewer, op("list-devices", http.MethodGet, "", "List the roll", "Pre-enrolled and enrolled devices in one list. With several filters, or a filter and a sort, a page may hold fewer devices than limit, or none, and still have a next_cursor: go on with it. "+
+	addList(r, RoleViewer, op("list-devices", http.MethodGet, "", "List the roll", "Pre-enrolled and enrolled devices in one list. "+
 		"The matches of a search come in the order serial, device name, e-mail address, user's name, IMEI, asset tag, and cannot be sorted."), deviceColumns,
 		func(ctx context.Context, in *listDevices) (*body[list[DeviceView]], error) {
 			p, err := in.page()
@@ -393,17 +393,17 @@ func (r routes) devices() {
 			return a.taggedBody(ctx, d)
 		})
 
-	add(r, RoleViewer, op("list-device-policies", http.MethodGet, "/{serial}/policies", "List the policies a device gets", "Its own, then those of its groups, in the order of binding. Before enrollment: what it will get at its first check-in."),
-		func(ctx context.Context, in *SerialParam) (*body[list[PolicyView]], error) {
+	add(r, RoleViewer, op("list-device-policies", http.MethodGet, "/{serial}/policies", "List the policies a device gets", "Its own, its user's, then those of its groups, without their documents. Before enrollment: what it will get at its first check-in."),
+		func(ctx context.Context, in *SerialParam) (*body[list[boundPolicyView]], error) {
 			d, err := in.device(ctx, a)
 			if err != nil {
 				return nil, err
 			}
-			ps, err := a.Policies.Effective(ctx, d.ID)
+			bound, err := a.Policies.Reaching(ctx, policy.Reach{DeviceID: d.ID})
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[PolicyView]]{listOf(ps, enroll.Page{}, func(p policy.Policy) string { return p.Name }, viewPolicy)}, nil
+			return &body[list[boundPolicyView]]{listOf(bound, enroll.Page{}, func(p policy.Bound) string { return p.Name }, viewBound)}, nil
 		})
 }
 

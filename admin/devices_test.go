@@ -112,7 +112,7 @@ func TestGroupsBeforeEnrollment(t *testing.T) {
 	s := newServer(t)
 	rule := `{"match":"all","conditions":[{"field":"tag","values":["kiosk"]},{"field":"platform","not":true,"values":["android"]}]}`
 	s.do("POST /groups/preview", rule).want(200).is("matches=0", "examples=[]")
-	s.do("PUT /policies/kiosk", `{"profiles":[{"id":"wifi","payloads":[{"type":"com.apple.wifi.managed","content":{"SSID_STR":"Example"}}]}]}`).want(201)
+	s.do("PUT /policies/kiosk", `{"document":{"wifi":[{"ssid":"Example","security":"open"}]}}`).want(201)
 	s.do("POST /groups", `{"name":"kiosks","rule":`+rule+`}`).want(201).is("rule.match=all", "rule.conditions.1.not=true")
 	s.do("POST /policies/kiosk/bindings", `{"group":"kiosks"}`).want(200)
 	s.evaluateRules()

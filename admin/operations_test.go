@@ -163,7 +163,8 @@ var requestsFor = map[string]struct{ contentType, body string }{
 	"send-command":                {"application/json", `{"request_type":"DeviceLock"}`},
 	"create-group":                {"application/json", `{"name":"g"}`},
 	"change-members":              {"application/json", `{"add":["SERIAL1"]}`},
-	"put-policy":                  {"application/json", `{"device_name":"x"}`},
+	"put-policy":                  {"application/json", `{"document":{"device_name":"x"}}`},
+	"put-rollout":                 {"application/json", `{"percent":10}`},
 	"put-profile":                 {"application/x-apple-aspen-config", `<plist/>`},
 	"bind-policy":                 {"application/json", `{"group":"g"}`},
 	"resend-request":              {"application/json", `{"via":"link"}`},
@@ -187,7 +188,7 @@ var requestsFor = map[string]struct{ contentType, body string }{
 	"run-batch":                   {"application/json", `{"atomic":true,"operations":[{"method":"DELETE","path":"/devices/SERIAL1"}]}`},
 }
 
-var queriesFor = map[string]string{"create-import": "?domain=local", "unbind-policy": "?group=g"}
+var queriesFor = map[string]string{"compare-policy-versions": "?from=1", "create-import": "?domain=local", "unbind-policy": "?group=g"}
 
 // documented lists every operation of the document with its method.
 func documented(a *API) map[string]*huma.Operation {
@@ -205,7 +206,7 @@ func documented(a *API) map[string]*huma.Operation {
 // call makes a valid request to an operation.
 func call(h http.Handler, route string, op *huma.Operation, token string) *httptest.ResponseRecorder {
 	method, path, _ := strings.Cut(route, " ")
-	path = strings.NewReplacer("{serial}", "SERIAL1", "{name}", "a%2Fb", "{id}", "x1", "{domain}", "local", "{email}", "ann@example.com").Replace(path) + queriesFor[op.OperationID]
+	path = strings.NewReplacer("{serial}", "SERIAL1", "{name}", "a%2Fb", "{id}", "x1", "{version}", "1", "{domain}", "local", "{email}", "ann@example.com").Replace(path) + queriesFor[op.OperationID]
 	r := httptest.NewRequest(method, path, strings.NewReader(requestsFor[op.OperationID].body))
 	if ct := requestsFor[op.OperationID].contentType; ct != "" {
 		r.Header.Set("Content-Type", ct)

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"encoding/json"
+	"maps"
 	"net/http"
 	"slices"
 	"time"
@@ -13,27 +15,55 @@ import (
 	"rollcall/policy/document"
 )
 
+// PolicySummaryView is a policy without its document.
+type PolicySummaryView struct {
+	Name      string      `json:"name"`
+	Version   int64       `json:"version" doc:"Grows by one with every save."`
+	Restored  int64       `json:"restored,omitempty" doc:"The version whose content this one has again."`
+	Priority  int         `json:"priority" doc:"The higher one wins where policies say different things and only one can win."`
+	Features  []string    `json:"features" doc:"Top-level fields of the document." example:"[\"restrictions\",\"wifi\"]"`
+	Rollout   RolloutView `json:"rollout"`
+	CreatedAt time.Time   `json:"created_at"`
+	UpdatedAt time.Time   `json:"updated_at" doc:"When this version was saved."`
+	UpdatedBy string      `json:"updated_by,omitempty" doc:"Name of the token that saved it."`
+}
+
 type PolicyView struct {
-	Name       string           `json:"name"`
-	Version    int64            `json:"version" doc:"Grows by one with every change."`
-	DeviceName string           `json:"device_name,omitempty" doc:"Name its devices are to have; {serial} stands for the serial."`
-	Profiles   []document.Profile `json:"profiles"`
-	CreatedAt  time.Time        `json:"created_at"`
-	UpdatedAt  time.Time        `json:"updated_at"`
+	PolicySummaryView
+	Document document.Document `json:"document" doc:"What it says. Secrets are \"********\"; sent back so, they stay as they are."`
+}
+
+func summarizePolicy(p policy.Policy) PolicySummaryView {
+	return PolicySummaryView{Name: p.Name, Version: p.Version, Restored: p.Restored, Priority: p.Priority, Features: features(p.Document), Rollout: viewRollout(p),
+		CreatedAt: utc(p.CreatedAt), UpdatedAt: utc(p.UpdatedAt), UpdatedBy: p.UpdatedBy}
 }
 
 func viewPolicy(p policy.Policy) PolicyView {
-	v := PolicyView{Name: p.Name, Version: p.Version, DeviceName: p.DeviceName, Profiles: p.Profiles, CreatedAt: utc(p.CreatedAt), UpdatedAt: utc(p.UpdatedAt)}
-	if v.Profiles == nil {
-		v.Profiles = []document.Profile{}
+	return PolicyView{PolicySummaryView: summarizePolicy(p), Document: p.Document.Redacted()}
+}
+
+// features are the top-level fields that a document uses.
+func features(d document.Document) []string {
+	b, err := json.Marshal(d)
+	if err != nil {
+		panic(err) // it was stored as JSON
 	}
-	return v
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(b, &fields); err != nil {
+		panic(err) // a document is an object
+	}
+	out := slices.Sorted(maps.Keys(fields))
+	if out == nil {
+		out = []string{}
+	}
+	return out
 }
 
 type policyChangeView struct {
 	PolicyView
-	Created bool `json:"created" doc:"The policy is new."`
-	Changed bool `json:"changed" doc:"false: it was so already."`
+	Created  bool          `json:"created" doc:"The policy is new."`
+	Changed  bool          `json:"changed" doc:"false: it was so already, and there is no new version."`
+	Warnings []warningView `json:"warnings" doc:"What is legal but doubtful, and what devices of the groups it is bound to will not honour."`
 }
 
 type policyChanged struct {
@@ -44,6 +74,8 @@ type policyChanged struct {
 type BindingView struct {
 	Group  string `json:"group,omitempty"`
 	Serial string `json:"serial,omitempty"`
+	User   string `json:"user,omitempty" doc:"E-mail address."`
+	Domain string `json:"domain,omitempty" doc:"Of the user."`
 }
 
 type bindingChangeView struct {
@@ -59,13 +91,16 @@ type PolicyParam struct {
 type BindingParams struct {
 	Group  string `json:"group,omitempty" query:"group" maxLength:"255" doc:"Name of a group."`
 	Serial string `json:"serial,omitempty" query:"serial" maxLength:"200" doc:"Serial of a device."`
+	User   string `json:"user,omitempty" query:"user" maxLength:"255" doc:"E-mail address of a user."`
+	Domain string `json:"domain,omitempty" query:"domain" maxLength:"255" doc:"Domain of the user; \"local\" if left out."`
 }
 
 func (b BindingParams) target() (policy.Target, error) {
-	if (b.Group == "") == (b.Serial == "") {
-		return policy.Target{}, enroll.Errorf(enroll.KindInvalid, "target_invalid", "a binding names either a group or a serial")
+	t := policy.Target{Group: b.Group, Serial: enroll.NormalizeSerial(b.Serial), User: b.User, Domain: b.Domain}
+	if t.User != "" && t.Domain == "" {
+		t.Domain = enroll.DefaultDomain
 	}
-	return policy.Target{Group: b.Group, Serial: enroll.NormalizeSerial(b.Serial)}, nil
+	return t, t.Check()
 }
 
 // changePolicy makes or changes a policy; change is handed the policy as it is
@@ -82,10 +117,13 @@ func (a *API) changePolicy(ctx context.Context, name string, mayCreate bool, cha
 			next = policy.Policy{ID: enroll.NewID(), Name: name, CreatedAt: now, UpdatedAt: now}
 		default:
 			next = *old
-			next.Profiles = slices.Clone(old.Profiles)
+			next.Restored = 0
 		}
 		if err := change(&next); err != nil {
 			return next, err
+		}
+		if old != nil {
+			next.Document = next.Document.WithKept(old.Document)
 		}
 		return next, next.Check()
 	})
@@ -95,7 +133,11 @@ func (a *API) changePolicy(ctx context.Context, name string, mayCreate bool, cha
 	if changed {
 		a.kick()
 	}
-	out := &policyChanged{Status: http.StatusOK, Body: policyChangeView{PolicyView: viewPolicy(p), Created: created, Changed: changed}}
+	warnings, err := a.policyWarnings(ctx, p)
+	if err != nil {
+		return nil, err
+	}
+	out := &policyChanged{Status: http.StatusOK, Body: policyChangeView{PolicyView: viewPolicy(p), Created: created, Changed: changed, Warnings: warnings}}
 	if created {
 		out.Status = http.StatusCreated
 	}
@@ -104,20 +146,18 @@ func (a *API) changePolicy(ctx context.Context, name string, mayCreate bool, cha
 
 func (r routes) policies() {
 	a := r.a
-	op := func(id, method, path, summary, description string) huma.Operation {
-		return huma.Operation{OperationID: id, Method: method, Path: "/policies" + path, Tags: []string{"Policies"}, Summary: summary, Description: description}
-	}
+	op := r.policyOperation
 
-	add(r, RoleViewer, op("list-policies", http.MethodGet, "", "List the policies", "All of them, by name."),
-		func(ctx context.Context, _ *struct{}) (*body[list[PolicyView]], error) {
+	add(r, RoleViewer, op("list-policies", http.MethodGet, "", "List the policies", "All of them, by name, without their documents."),
+		func(ctx context.Context, _ *struct{}) (*body[list[PolicySummaryView]], error) {
 			ps, err := a.Policies.Policies(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[PolicyView]]{listOf(ps, enroll.Page{}, func(p policy.Policy) string { return p.Name }, viewPolicy)}, nil
+			return &body[list[PolicySummaryView]]{listOf(ps, enroll.Page{}, func(p policy.Policy) string { return p.Name }, summarizePolicy)}, nil
 		})
 
-	add(r, RoleViewer, op("get-policy", http.MethodGet, "/{name}", "Read a policy", ""),
+	add(r, RoleViewer, op("get-policy", http.MethodGet, "/{name}", "Read a policy", "Its newest version."),
 		func(ctx context.Context, in *PolicyParam) (*body[PolicyView], error) {
 			p, err := a.Policies.Policy(ctx, in.Name)
 			return &body[PolicyView]{viewPolicy(p)}, err
@@ -126,25 +166,25 @@ func (r routes) policies() {
 	type putPolicy struct {
 		PolicyParam
 		Body struct {
-			DeviceName *string           `json:"device_name,omitempty" maxLength:"255" doc:"Name its devices are to have; {serial} stands for the serial."`
-			Profiles   *[]document.Profile `json:"profiles,omitempty" maxItems:"100" doc:"All profiles of the policy. In content, bytes are {\"$data\": base64} and dates {\"$date\": RFC 3339}."`
+			Priority *int               `json:"priority,omitempty" minimum:"-1000" maximum:"1000" doc:"The higher one wins where policies say different things and only one can win; 0 at first."`
+			Document *document.Document `json:"document,omitempty" doc:"All of what it says, in place of what it said. A secret that is \"********\" stays as it is."`
 		}
 	}
-	put := orCreated[policyChangeView](r, op("put-policy", http.MethodPut, "/{name}", "Make or change a policy", "Fields that are left out stay as they are. The devices it is bound to get the change at once."))
+	put := orCreated[policyChangeView](r, op("put-policy", http.MethodPut, "/{name}", "Make or change a policy", "Fields that are left out stay as they are. Every change is a new version. The devices it is bound to get it at once, or as its roll-out says."))
 	put.MaxBodyBytes = profileLimit
 	add(r, RoleAdmin, put, func(ctx context.Context, in *putPolicy) (*policyChanged, error) {
 		return a.changePolicy(ctx, in.Name, true, func(p *policy.Policy) error {
-			if in.Body.DeviceName != nil {
-				p.DeviceName = *in.Body.DeviceName
+			if in.Body.Priority != nil {
+				p.Priority = *in.Body.Priority
 			}
-			if in.Body.Profiles != nil {
-				p.Profiles = *in.Body.Profiles
+			if in.Body.Document != nil {
+				p.Document = *in.Body.Document
 			}
 			return nil
 		})
 	})
 
-	add(r, RoleAdmin, op("delete-policy", http.MethodDelete, "/{name}", "Delete a policy", "With its bindings; its profiles are removed from the devices that have them."),
+	add(r, RoleAdmin, op("delete-policy", http.MethodDelete, "/{name}", "Delete a policy", "With its versions and bindings; what it brought is removed from the devices that have it."),
 		func(ctx context.Context, in *PolicyParam) (*struct{}, error) {
 			if err := a.Policies.DeletePolicy(ctx, in.Name); err != nil {
 				return nil, err
@@ -152,7 +192,21 @@ func (r routes) policies() {
 			a.kick()
 			return nil, nil
 		})
+	r.policyProfiles()
+	r.policyBindings()
+	r.policyVersions()
+	r.policyRollout()
+	r.policySchema()
+}
 
+// policyOperation is an operation on policies.
+func (routes) policyOperation(id, method, path, summary, description string) huma.Operation {
+	return huma.Operation{OperationID: id, Method: method, Path: "/policies" + path, Tags: []string{"Policies"}, Summary: summary, Description: description}
+}
+
+// policyProfiles declares what is done with the raw Apple profiles of a policy.
+func (r routes) policyProfiles() {
+	a := r.a
 	type ProfileParam struct {
 		PolicyParam
 		ID string `path:"id" maxLength:"64" doc:"Stable name of the profile in the policy."`
@@ -161,7 +215,7 @@ func (r routes) policies() {
 		ProfileParam
 		RawBody []byte `contentType:"application/x-apple-aspen-config"`
 	}
-	upload := op("put-profile", http.MethodPut, "/{name}/profiles/{id}", "Upload a .mobileconfig file", "It becomes one profile of the policy, in place of the one with this id. The file may be signed.")
+	upload := r.policyOperation("put-profile", http.MethodPut, "/{name}/profiles/{id}", "Upload a .mobileconfig file", "It becomes one of document.apple.profiles, in place of the one with this id. The file may be signed.")
 	upload.MaxBodyBytes = profileLimit
 	add(r, RoleAdmin, upload, func(ctx context.Context, in *putProfile) (*policyChanged, error) {
 		profile, err := a.Mobileconfig(in.RawBody)
@@ -170,27 +224,47 @@ func (r routes) policies() {
 		}
 		profile.ID = in.ID
 		return a.changePolicy(ctx, in.Name, false, func(p *policy.Policy) error {
-			if i := profileIndex(*p, in.ID); i >= 0 {
-				p.Profiles[i] = profile
+			profiles := slices.Clone(rawProfiles(*p))
+			if i := profileIndex(profiles, in.ID); i >= 0 {
+				profiles[i] = profile
 			} else {
-				p.Profiles = append(p.Profiles, profile)
+				profiles = append(profiles, profile)
 			}
+			p.Document.Apple = &document.Apple{Profiles: profiles}
 			return nil
 		})
 	})
-	add(r, RoleAdmin, op("delete-profile", http.MethodDelete, "/{name}/profiles/{id}", "Take a profile out of a policy", "It is removed from the devices that have it."),
+	add(r, RoleAdmin, r.policyOperation("delete-profile", http.MethodDelete, "/{name}/profiles/{id}", "Take a profile out of a policy", "It is removed from the devices that have it."),
 		func(ctx context.Context, in *ProfileParam) (*policyChanged, error) {
 			return a.changePolicy(ctx, in.Name, false, func(p *policy.Policy) error {
-				i := profileIndex(*p, in.ID)
+				profiles := slices.Clone(rawProfiles(*p))
+				i := profileIndex(profiles, in.ID)
 				if i < 0 {
 					return enroll.Errorf(enroll.KindNotFound, "profile_unknown", "the policy %q has no profile %q", p.Name, in.ID)
 				}
-				p.Profiles = slices.Delete(p.Profiles, i, i+1)
+				if p.Document.Apple = nil; len(profiles) > 1 {
+					p.Document.Apple = &document.Apple{Profiles: slices.Delete(profiles, i, i+1)}
+				}
 				return nil
 			})
 		})
+}
 
-	add(r, RoleViewer, op("list-bindings", http.MethodGet, "/{name}/bindings", "List what a policy is bound to", ""),
+func rawProfiles(p policy.Policy) []document.Profile {
+	if p.Document.Apple == nil {
+		return nil
+	}
+	return p.Document.Apple.Profiles
+}
+
+func profileIndex(profiles []document.Profile, id string) int {
+	return slices.IndexFunc(profiles, func(f document.Profile) bool { return f.ID == id })
+}
+
+// policyBindings declares what policies are bound to.
+func (r routes) policyBindings() {
+	a := r.a
+	add(r, RoleViewer, r.policyOperation("list-bindings", http.MethodGet, "/{name}/bindings", "List what a policy is bound to", ""),
 		func(ctx context.Context, in *PolicyParam) (*body[list[BindingView]], error) {
 			targets, err := a.Policies.Bindings(ctx, in.Name)
 			if err != nil {
@@ -222,16 +296,12 @@ func (r routes) policies() {
 		}
 		return &body[bindingChangeView]{bindingChangeView{BindingView(target), changed}}, nil
 	}
-	add(r, RoleAdmin, op("bind-policy", http.MethodPost, "/{name}/bindings", "Bind a policy", "To a group or to one device, before or after it enrolls."),
+	add(r, RoleAdmin, r.policyOperation("bind-policy", http.MethodPost, "/{name}/bindings", "Bind a policy", "To a group, a device or a user, before or after anybody enrolls."),
 		func(ctx context.Context, in *bindPolicy) (*body[bindingChangeView], error) {
 			return bound(ctx, in.Name, in.Body, a.Policies.Bind)
 		})
-	add(r, RoleAdmin, op("unbind-policy", http.MethodDelete, "/{name}/bindings", "Unbind a policy", "From a group or from one device; its profiles are removed from devices that get them from nowhere else."),
+	add(r, RoleAdmin, r.policyOperation("unbind-policy", http.MethodDelete, "/{name}/bindings", "Unbind a policy", "From a group, a device or a user; what it brought is removed from devices that get it from nowhere else."),
 		func(ctx context.Context, in *unbindPolicy) (*body[bindingChangeView], error) {
 			return bound(ctx, in.Name, in.BindingParams, a.Policies.Unbind)
 		})
-}
-
-func profileIndex(p policy.Policy, id string) int {
-	return slices.IndexFunc(p.Profiles, func(f document.Profile) bool { return f.ID == id })
 }

@@ -64,7 +64,7 @@ const profileKey = "profile:"
 // Desired is the desired state of a device in the order of its first check-in.
 // policies are in the order of their binding; the first device name wins, and
 // a device's own name comes before all.
-func Desired(d enroll.Device, policies []Policy, awaiting bool) []Item {
+func Desired(d enroll.Device, policies []Bound, awaiting bool) []Item {
 	items := []Item{
 		{Key: "query:device", Title: "Device information", Hash: "1", Step: QueryDevice{}},
 		{Key: "query:security", Title: "Security information", Hash: "1", Step: QuerySecurity{}},
@@ -72,20 +72,18 @@ func Desired(d enroll.Device, policies []Policy, awaiting bool) []Item {
 	name := d.Name
 	for _, p := range policies {
 		if name == "" {
-			name = strings.ReplaceAll(p.DeviceName, "{serial}", d.Serial)
+			name = strings.ReplaceAll(p.Document.DeviceName, "{serial}", d.Serial)
 		}
 	}
 	if name != "" {
 		items = append(items, Item{Key: "device_name", Title: "Device name", Hash: hash(name), Step: SetDeviceName{name}})
 	}
-	seen := map[string]bool{}
 	for _, p := range policies {
-		if seen[p.ID] {
+		if p.Document.Apple == nil {
 			continue
 		}
-		seen[p.ID] = true
-		for _, f := range p.Profiles {
-			id := p.Identifier(f)
+		for _, f := range p.Document.Apple.Profiles {
+			id := IdentifierPrefix + p.ID + "." + f.ID
 			title := f.DisplayName
 			if title == "" {
 				title = p.Name + ": " + f.ID

@@ -5,108 +5,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"rollcall/enroll"
-	"rollcall/policy/document"
 )
-
-func TestDesired(t *testing.T) {
-	profile := func(id, ssid string) document.Profile {
-		return document.Profile{ID: id, Payloads: []document.Payload{{Type: "com.apple.wifi.managed", Content: document.Dict{"SSID_STR": ssid}}}}
-	}
-	titled := profile("two", "b")
-	titled.DisplayName = "Guest network"
-	nameless := Policy{ID: "P0", Name: "Base"}
-	first := Policy{ID: "P1", Name: "Office", DeviceName: "office-{serial}-{serial}", Profiles: []document.Profile{profile("one", "a"), titled}}
-	second := Policy{ID: "P2", Name: "Lab", DeviceName: "lab", Profiles: []document.Profile{profile("one", "a")}}
-	queries := []string{"query:device Device information {}", "query:security Security information {}"}
-	office := []string{"profile:rollcall.policy.P1.one Office: one rollcall.policy.P1.one", "profile:rollcall.policy.P1.two Guest network rollcall.policy.P1.two"}
-	lab := []string{"profile:rollcall.policy.P2.one Lab: one rollcall.policy.P2.one"}
-	name := func(s string) []string { return []string{"device_name Device name {" + s + "}"} }
-	release := []string{"configured Release from Setup Assistant {}"}
-
-	for _, c := range []struct {
-		name     string
-		own      string
-		policies []Policy
-		awaiting bool
-		want     [][]string
-	}{
-		{"nothing bound", "", nil, false, [][]string{queries}},
-		{"nothing bound, awaiting", "", nil, true, [][]string{queries, release}},
-		{"own name without policies", "mine", nil, false, [][]string{queries, name("mine")}},
-		{"first name wins, in the order of binding", "", []Policy{nameless, first, second}, false, [][]string{queries, name("office-C0-C0"), office, lab}},
-		{"other order", "", []Policy{second, first}, false, [][]string{queries, name("lab"), lab, office}},
-		{"own name wins, and is taken literally", "{serial}", []Policy{first}, false, [][]string{queries, name("{serial}"), office}},
-		{"bound twice appears once, at its first place", "", []Policy{second, first, second}, true, [][]string{queries, name("lab"), lab, office, release}},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			var got, want []string
-			for _, i := range Desired(enroll.Device{Serial: "C0", Name: c.own}, c.policies, c.awaiting) {
-				got = append(got, i.Key+" "+i.Title+" "+stepText(i.Step))
-				if i.Hash == "" {
-					t.Errorf("%s has no hash", i.Key)
-				}
-			}
-			for _, w := range c.want {
-				want = append(want, w...)
-			}
-			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("(-want +got):\n%s", diff)
-			}
-		})
-	}
-}
-
-func stepText(s Step) string {
-	switch s := s.(type) {
-	case SetDeviceName:
-		return "{" + s.Name + "}"
-	case InstallProfile:
-		return s.Identifier
-	case RemoveProfile:
-		return "remove " + s.Identifier
-	}
-	return "{}"
-}
-
-func TestDesiredHash(t *testing.T) {
-	p := good()
-	p.ID = "P"
-	hashes := func(p Policy) map[string]string {
-		m := map[string]string{}
-		for _, i := range Desired(enroll.Device{Serial: "C0"}, []Policy{p}, true) {
-			m[i.Key] = i.Hash
-		}
-		return m
-	}
-	before := hashes(p)
-	p.Name, p.Version = "another", 7
-	if diff := cmp.Diff(before, hashes(p)); diff != "" {
-		t.Errorf("the policy's name and version are not on the device, yet (-before +after):\n%s", diff)
-	}
-	wifi := "profile:" + p.Identifier(p.Profiles[0])
-	for what, change := range map[string]func(*Policy){
-		"content":    func(p *Policy) { p.Profiles[0].Payloads[0].Content["SSID_STR"] = "other" },
-		"real":       func(p *Policy) { p.Profiles[0].Payloads[0].Content["n"] = 1.0 },
-		"integer":    func(p *Policy) { p.Profiles[0].Payloads[0].Content["n"] = int64(1) },
-		"identifier": func(p *Policy) { p.Profiles[0].Payloads[0].Identifier = "x" },
-		"title":      func(p *Policy) { p.Profiles[0].DisplayName = "x" },
-		"payloads":   func(p *Policy) { p.Profiles[0].Payloads = append(p.Profiles[0].Payloads, document.Payload{Type: "a"}) },
-	} {
-		changed := good()
-		changed.ID = "P"
-		change(&changed)
-		after := hashes(changed)
-		if after[wifi] == before[wifi] {
-			t.Errorf("another %s leaves the hash as it is", what)
-		}
-		after[wifi] = before[wifi]
-		if diff := cmp.Diff(before, after); diff != "" {
-			t.Errorf("another %s of one profile changes other items (-before +after):\n%s", what, diff)
-		}
-	}
-}
 
 // The items of the tables and of the model below.
 func installItem(name, content string) Item {
@@ -232,15 +131,4 @@ func TestTimeToPolicy(t *testing.T) {
 			t.Errorf("%v to %v: %v, want %v", c.enrolled, c.completed, got, c.want)
 		}
 	}
-}
-
-// TestHashOfContentWithoutJSON has a policy that was never checked: it must not
-// be taken for another.
-func TestHashOfContentWithoutJSON(t *testing.T) {
-	defer func() {
-		if recover() == nil {
-			t.Error("a policy without a JSON form has a hash")
-		}
-	}()
-	Desired(enroll.Device{}, []Policy{{ID: "P", Profiles: []document.Profile{{ID: "a", Payloads: []document.Payload{{Content: document.Dict{"a": nil}}}}}}}, false)
 }

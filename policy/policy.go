@@ -8,41 +8,54 @@ import (
 	"rollcall/policy/document"
 )
 
-// Policy is what a device is to have: a device name and Apple configuration
-// profiles. It is bound to devices and groups, before or after they enroll.
+// Policy is what devices are to have, in one version. It is bound to devices,
+// users and groups, before or after anybody enrolls.
 type Policy struct {
-	ID         string // UUIDv7
-	Name       string // unique
-	Version    int64  // grows by one with every change
-	DeviceName string // wanted device name, "{serial}" stands for the serial; empty: leave it
-	Profiles   []document.Profile
-	CreatedAt  time.Time
-	UpdatedAt  time.Time
+	ID        string // UUIDv7
+	Name      string // unique
+	Version   int64  // grows by one with every save
+	Restored  int64  // the version whose content this one has again; 0: none
+	Priority  int    // the higher one wins where policies say different things and only one can win
+	Document  document.Document
+	Rollout   Rollout
+	CreatedAt time.Time // of the first version
+	UpdatedAt time.Time // of this one
+	UpdatedBy string    // name of the token
 }
 
-// Check says everything that is wrong with a policy an admin gave, or nil.
+// MaxPriority is the highest priority; its negative is the lowest.
+const MaxPriority = 1000
+
+// Check says what is wrong with a policy an admin gave, or nil.
 func (p Policy) Check() error {
-	bad := func(code, format string, args ...any) error {
-		return enroll.Errorf(enroll.KindInvalid, code, format, args...)
-	}
 	if strings.TrimSpace(p.Name) == "" || len(p.Name) > enroll.MaxName {
-		return bad("policy_name", "the policy needs a name of at most %d bytes", enroll.MaxName)
+		return enroll.Errorf(enroll.KindInvalid, "policy_name", "the policy needs a name of at most %d bytes", enroll.MaxName)
 	}
-	if err := document.CheckTexts(p.Name, p.DeviceName); err != nil {
-		return bad("text", "%v", err)
+	if err := document.CheckTexts(p.Name); err != nil {
+		return enroll.Errorf(enroll.KindInvalid, "text", "%v", err)
 	}
-	if len(p.DeviceName) > enroll.MaxName {
-		return bad("device_name", "the device name is longer than %d bytes", enroll.MaxName)
+	if p.Priority < -MaxPriority || p.Priority > MaxPriority {
+		return enroll.Errorf(enroll.KindInvalid, "policy_priority", "the priority %d is not between %d and %d", p.Priority, -MaxPriority, MaxPriority)
 	}
-	if rest := strings.ReplaceAll(p.DeviceName, "{serial}", ""); strings.ContainsAny(rest, "{}") {
-		return bad("device_name_variable", "the device name %q has an unknown variable", p.DeviceName).(*enroll.Error).WithHint("The variable that can be used is {serial}.")
-	}
-	return document.CheckProfiles("profiles", p.Profiles)
+	return p.Document.Check()
 }
 
 // IdentifierPrefix starts the PayloadIdentifier of every profile that a policy
 // installs; no other profile on a device is touched.
 const IdentifierPrefix = "rollcall.policy."
 
-// Identifier is the stable PayloadIdentifier of a profile on the device.
-func (p Policy) Identifier(f document.Profile) string { return IdentifierPrefix + p.ID + "." + f.ID }
+// Bound is a policy that reaches a device, and how: "device", "user" or
+// "group:NAME".
+type Bound struct {
+	Policy
+	Via string
+}
+
+// Sources is what document.Merge takes.
+func Sources(bound []Bound) []document.Source {
+	sources := make([]document.Source, len(bound))
+	for i, b := range bound {
+		sources[i] = document.Source{PolicyID: b.ID, Policy: b.Name, Version: b.Version, Priority: b.Priority, Via: b.Via, Document: b.Document}
+	}
+	return sources
+}

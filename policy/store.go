@@ -9,28 +9,59 @@ import (
 
 // Store keeps policies and their bindings. A change of a policy, a binding or
 // a membership makes the delivery of every enrolled device it touches due, in
-// the same transaction.
+// the same transaction; where a roll-out is limited, one after the other.
 type Store interface {
 	Policy(ctx context.Context, name string) (Policy, error) // enroll.KindNotFound
 	Policies(ctx context.Context) ([]Policy, error)          // by name
 	// ChangePolicy reads (nil: there is none), changes and writes a policy,
-	// locked. Where change returns the policy as it was, nothing is written.
+	// locked. Where change returns the policy as it was, nothing is written;
+	// else it is a new version. The roll-out is not changed by it.
 	ChangePolicy(ctx context.Context, name string, change func(old *Policy) (Policy, error)) (p Policy, changed bool, err error)
-	DeletePolicy(ctx context.Context, name string) error // with its bindings
-	// Bind and Unbind bind a policy to a group (by name) or a device (by
-	// serial). Both say whether anything changed.
+	DeletePolicy(ctx context.Context, name string) error // with its versions and bindings
+	// Versions lists the versions of a policy, the newest first, without their
+	// documents; the cursor of a page is the version it continues after.
+	Versions(ctx context.Context, name string, p enroll.Page) ([]Policy, error)
+	Version(ctx context.Context, name string, version int64) (Policy, error) // enroll.KindNotFound
+	// ChangeRollout reads, changes and writes how versions reach devices.
+	ChangeRollout(ctx context.Context, name string, change func(p Policy) (Rollout, error)) (p Policy, changed bool, err error)
+	// Bind and Unbind bind a policy to a group, a device or a user. Both say
+	// whether anything changed.
 	Bind(ctx context.Context, policy string, to Target) (bool, error)
 	Unbind(ctx context.Context, policy string, from Target) (bool, error)
 	Bindings(ctx context.Context, policy string) ([]Target, error)
-	// Effective lists the policies of a device: its own, then its groups', in
-	// the order of binding.
-	Effective(ctx context.Context, deviceID string) ([]Policy, error)
+	// Reaching lists the policies that reach a device, each once: its own, its
+	// user's, then its groups' by the groups' names.
+	Reaching(ctx context.Context, r Reach) ([]Bound, error)
 }
 
-// Target is what a policy is bound to; exactly one field is set.
+// Target is what a policy is bound to: a group, a device, or a user.
 type Target struct {
 	Group  string // name
 	Serial string // normal form
+	User   string // e-mail address
+	Domain string // of the user
+}
+
+// Check says whether exactly one thing is named.
+func (t Target) Check() error {
+	n := 0
+	for _, s := range []string{t.Group, t.Serial, t.User} {
+		if s != "" {
+			n++
+		}
+	}
+	if n != 1 || (t.User == "") != (t.Domain == "") {
+		return enroll.Errorf(enroll.KindInvalid, "target_invalid", "a binding names a group, a serial or a user")
+	}
+	return nil
+}
+
+// Reach is a device on the roll, one that is not there, or one as it would be:
+// Groups and UserID are added to what the roll says.
+type Reach struct {
+	DeviceID string
+	Groups   []string // names
+	UserID   string
 }
 
 // Due is a device whose delivery has to be planned.
@@ -44,7 +75,7 @@ type Situation struct {
 	Device       enroll.Device
 	EnrollmentID string // active device-channel enrollment; empty: none
 	Awaiting     bool   // the device waits in Setup Assistant
-	Policies     []Policy
+	Policies     []Bound
 	Delivered    []Delivered
 
 	// The identity certificate pinned to the enrollment.

@@ -33,8 +33,9 @@ func markDevicesDue(ctx context.Context, tx *session, deviceIDs []string) error 
 	return markDue(ctx, tx, tx.in("e.device_id"), tx.list(deviceIDs))
 }
 
-// ClaimDue implements policy.DeliveryStore. Whether a device is due does not
-// depend on now, which only decides about leases.
+// ClaimDue implements policy.DeliveryStore. Whether a device is due for a reason
+// from outside does not depend on now, which decides about leases and about
+// what was put off.
 func (s *Store) ClaimDue(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]policy.Due, error) {
 	var rows []struct {
 		DeviceID   string `json:"device_id"`
@@ -42,6 +43,11 @@ func (s *Store) ClaimDue(ctx context.Context, now time.Time, lease time.Duration
 	}
 	err := s.write(ctx, func(tx *session) error {
 		rows = nil
+		if _, err := tx.exec(ctx, `UPDATE deliveries SET due_at = again_at, again_at = 0, generation = generation + 1 WHERE device_id IN (
+				SELECT o.device_id FROM deliveries o WHERE o.again_at > 0 AND o.again_at <= ? ORDER BY o.again_at LIMIT ?`+tx.skipLocked()+`)`,
+			micros(now), limit); err != nil {
+			return err
+		}
 		return tx.all(ctx, &rows, `WITH due AS MATERIALIZED (SELECT device_id FROM deliveries WHERE due_at > 0 AND lease_until <= ?
 				ORDER BY due_at LIMIT ?`+tx.skipLocked()+`)
 			UPDATE deliveries SET lease_until = ? WHERE device_id IN (SELECT device_id FROM due) RETURNING device_id, generation`,
@@ -95,9 +101,19 @@ func (s *Store) Situation(ctx context.Context, deviceID string) (policy.Situatio
 		if sit.Device, err = row.device(); err != nil {
 			return err
 		}
-		if sit.Policies, err = s.effective(ctx, tx, deviceID); err != nil {
+		rows, err := reachingDevices(ctx, tx, []string{deviceID})
+		if err != nil {
 			return err
 		}
+		planned, err := plannedVersions(ctx, tx, []string{deviceID})
+		if err != nil {
+			return err
+		}
+		bound, err := s.boundPolicies(ctx, tx, rows, planned)
+		if err != nil {
+			return err
+		}
+		sit.Policies = bound[deviceID]
 		e, err := findEnrollment(ctx, tx, `e.device_id = ? AND e.user_id = '' AND e.ended_at = 0 AND e.state = 'active'`, deviceID)
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil

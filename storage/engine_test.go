@@ -133,7 +133,7 @@ func TestSealed(t *testing.T) {
 		_, tokenErr := s.TokenUpdate(ctx, mdm.TokenUpdate{Enrollment: e, Fingerprint: "f", Token: []byte{1}, UnlockToken: secret, At: now()})
 		_, _, secretErr := s.CreateSecret(ctx, "two", secret)
 		_, _, policyErr := s.ChangePolicy(ctx, "p", func(*policy.Policy) (policy.Policy, error) {
-			return policy.Policy{Name: "p", Profiles: []document.Profile{{ID: "wifi", Payloads: []document.Payload{{Type: "t", Content: document.Dict{"Password": string(secret)}}}}}}, nil
+			return policy.Policy{Name: "p", Document: document.Document{WiFi: []document.WiFi{{SSID: "a", Security: "wpa2", Password: document.Secret(secret)}}}}, nil
 		})
 		_, reportErr := s.Report(ctx, mdm.Report{EnrollmentID: e.ID, CommandID: "open", State: policy.CommandFailed, At: now()}, time.Minute)
 		if err := errors.Join(tokenErr, secretErr, policyErr, reportErr,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"strconv"
 
 	"rollcall/enroll"
 	"rollcall/policy"
@@ -13,28 +15,48 @@ import (
 var _ policy.Store = (*Store)(nil)
 
 type policyRow struct {
-	ID         string `json:"id"`
-	Name       string `json:"name"`
-	Version    int64  `json:"version"`
-	DeviceName string `json:"device_name"`
-	Profiles   []byte `json:"profiles"`
-	CreatedAt  int64  `json:"created_at"`
-	UpdatedAt  int64  `json:"updated_at"`
+	ID        string `json:"id"`
+	Name      string `json:"name"`
+	Version   int64  `json:"version"`
+	Percent   int    `json:"rollout_percent"`
+	PerMinute int    `json:"rollout_per_minute"`
+	Paused    bool   `json:"rollout_paused"`
+	Base      int64  `json:"rollout_base"`
+	CreatedAt int64  `json:"created_at"`
+
+	// Of the version.
+	Priority  int    `json:"priority"`
+	Document  []byte `json:"document"`
+	Restored  int64  `json:"restored"`
+	UpdatedAt int64  `json:"updated_at"`
+	UpdatedBy string `json:"updated_by"`
 }
 
 const (
-	selectPolicy     = `SELECT p.id, p.name, p.version, p.device_name, p.profiles, p.created_at, p.updated_at FROM policies p `
-	profilesOfPolicy = "policies/profiles" // sealed: profiles hold passwords and keys
+	policyColumns = `p.id, p.name, v.version, p.rollout_percent, p.rollout_per_minute, p.rollout_paused, p.rollout_base, p.created_at,
+		v.priority, v.restored, v.created_at AS updated_at, v.created_by AS updated_by`
+	selectPolicy   = `SELECT ` + policyColumns + `, v.document FROM policies p JOIN policy_versions v ON v.policy_id = p.id `
+	currentVersion = `v.version = p.version `
+
+	documentOfPolicy = "policy_versions/document" // sealed: it holds passwords and keys
 )
 
+func documentKey(id string, version int64) string { return id + "/" + strconv.FormatInt(version, 10) }
+
+// policy makes a policy of a row; its document only where it was read.
 func (s *Store) policy(r policyRow) (policy.Policy, error) {
-	text, err := s.unseal(profilesOfPolicy, r.ID, r.Profiles)
-	if err != nil {
-		return policy.Policy{}, err
+	p := policy.Policy{ID: r.ID, Name: r.Name, Version: r.Version, Restored: r.Restored, Priority: r.Priority,
+		Rollout:   policy.Rollout{Percent: r.Percent, PerMinute: r.PerMinute, Paused: r.Paused, Base: r.Base},
+		CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt), UpdatedBy: r.UpdatedBy}
+	if r.Document == nil {
+		return p, nil
 	}
-	profiles, err := decode[[]document.Profile](string(text))
-	return policy.Policy{ID: r.ID, Name: r.Name, Version: r.Version, DeviceName: r.DeviceName, Profiles: profiles,
-		CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt)}, err
+	text, err := s.unseal(documentOfPolicy, documentKey(r.ID, r.Version), r.Document)
+	if err != nil {
+		return p, err
+	}
+	p.Document, err = decode[document.Document](string(text))
+	return p, err
 }
 
 func (s *Store) policies(rows []policyRow) ([]policy.Policy, error) {
@@ -56,7 +78,7 @@ func noPolicy(name string) error {
 // Policy implements policy.Store.
 func (s *Store) Policy(ctx context.Context, name string) (policy.Policy, error) {
 	var r policyRow
-	if err := s.one(ctx, &r, selectPolicy+"WHERE p.name = ?", name); errors.Is(err, sql.ErrNoRows) {
+	if err := s.one(ctx, &r, selectPolicy+"WHERE "+currentVersion+"AND p.name = ?", name); errors.Is(err, sql.ErrNoRows) {
 		return policy.Policy{}, noPolicy(name)
 	} else if err != nil {
 		return policy.Policy{}, err
@@ -67,81 +89,48 @@ func (s *Store) Policy(ctx context.Context, name string) (policy.Policy, error) 
 // Policies implements policy.Store.
 func (s *Store) Policies(ctx context.Context) ([]policy.Policy, error) {
 	var rows []policyRow
-	if err := s.all(ctx, &rows, selectPolicy+"ORDER BY p.name"); err != nil {
+	if err := s.all(ctx, &rows, selectPolicy+"WHERE "+currentVersion+"ORDER BY p.name"); err != nil {
 		return nil, err
 	}
 	return s.policies(rows)
 }
-
-// boundTo chooses the enrollments of devices that a policy is bound to, itself
-// or through a group.
-const boundTo = `e.device_id IN (SELECT b.device_id FROM bindings b WHERE b.policy_id = ? AND b.device_id <> ''
-	UNION SELECT m.device_id FROM bindings b JOIN memberships m ON m.group_id = b.group_id WHERE b.policy_id = ? AND b.group_id <> '')`
 
 // ChangePolicy implements policy.Store. A policy may get another name, unless
 // that is taken: KindConflict.
 func (s *Store) ChangePolicy(ctx context.Context, name string, change func(*policy.Policy) (policy.Policy, error)) (p policy.Policy, changed bool, err error) {
 	err = s.write(ctx, func(tx *session) error {
 		p, changed = policy.Policy{}, false
-		if err := tx.do(ctx, tx.mutex(mutexPolicies, false)); err != nil {
-			return err
-		}
-		var row policyRow
-		var old *policy.Policy
-		err := tx.get(ctx, &row, selectPolicy+"WHERE p.name = ?"+tx.lock(), name)
-		switch {
-		case err == nil:
-			known, err := s.policy(row)
-			if err != nil {
-				return err
-			}
-			old = &known
-		case !errors.Is(err, sql.ErrNoRows):
+		old, err := s.lockPolicy(ctx, tx, name)
+		if err != nil && enroll.KindOf(err) != enroll.KindNotFound {
 			return err
 		}
 		fresh, err := change(old)
 		if err != nil {
 			return err
 		}
-		profiles := encode(fresh.Profiles)
-		fresh.UpdatedAt = now()
-		if old != nil {
-			fresh.ID, fresh.CreatedAt, fresh.Version = old.ID, old.CreatedAt, old.Version
-			if fresh.Name == old.Name && fresh.DeviceName == old.DeviceName && profiles == encode(old.Profiles) {
+		text := encode(fresh.Document)
+		fresh.UpdatedAt, fresh.UpdatedBy = now(), enroll.ActorOf(ctx)
+		if old == nil {
+			fresh.Version, fresh.Rollout = 1, policy.Everybody
+			if fresh.ID == "" {
+				fresh.ID = enroll.NewID()
+			}
+			if fresh.CreatedAt.IsZero() {
+				fresh.CreatedAt = fresh.UpdatedAt
+			}
+		} else {
+			fresh.ID, fresh.CreatedAt, fresh.Version, fresh.Rollout = old.ID, old.CreatedAt, old.Version+1, old.Rollout
+			if fresh.Name == old.Name && fresh.Priority == old.Priority && text == encode(old.Document) {
 				p = *old
 				return nil
 			}
 		}
-		if fresh.ID == "" {
-			fresh.ID = enroll.NewID()
-		}
-		if fresh.CreatedAt.IsZero() {
-			fresh.CreatedAt = fresh.UpdatedAt
-		}
-		fresh.Version++
-		if old == nil {
-			fresh.Version = 1
-		}
-		var taken bool
-		if err := tx.get(ctx, &taken, `SELECT EXISTS (SELECT 1 FROM policies WHERE name = ? AND id <> ?)`, fresh.Name, fresh.ID); err != nil {
-			return err
-		}
-		if taken {
-			return enroll.Errorf(enroll.KindConflict, "policy_exists", "there is a policy with the name %q", fresh.Name)
-		}
-		sealed, err := s.seal(profilesOfPolicy, fresh.ID, []byte(profiles))
-		if err != nil {
-			return err
-		}
-		if _, err := tx.exec(ctx, `INSERT INTO policies (id, name, version, device_name, profiles, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?)
-			ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version, device_name = excluded.device_name,
-			profiles = excluded.profiles, updated_at = excluded.updated_at`,
-			fresh.ID, fresh.Name, fresh.Version, fresh.DeviceName, sealed, micros(fresh.CreatedAt), micros(fresh.UpdatedAt)); err != nil {
+		if err := s.savePolicy(ctx, tx, fresh, text); err != nil {
 			return err
 		}
 		p, changed = fresh, true
 		tx.record(ctx, "policy", fresh.Name, auditedPolicy(old), auditedPolicy(&fresh))
-		return markDue(ctx, tx, boundTo, fresh.ID, fresh.ID)
+		return s.markPolicyDue(ctx, tx, fresh)
 	})
 	if err != nil {
 		return policy.Policy{}, false, err
@@ -149,21 +138,58 @@ func (s *Store) ChangePolicy(ctx context.Context, name string, change func(*poli
 	return p, changed, nil
 }
 
+// lockPolicy reads a policy for a change, alone among those who change what
+// many devices get.
+func (s *Store) lockPolicy(ctx context.Context, tx *session, name string) (*policy.Policy, error) {
+	if err := tx.do(ctx, tx.mutex(mutexPolicies, false)); err != nil {
+		return nil, err
+	}
+	var row policyRow
+	err := tx.get(ctx, &row, selectPolicy+"WHERE "+currentVersion+"AND p.name = ?"+tx.lock(), name)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, noPolicy(name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.policy(row)
+	return &p, err
+}
+
+func (s *Store) savePolicy(ctx context.Context, tx *session, p policy.Policy, text string) error {
+	var taken bool
+	if err := tx.get(ctx, &taken, `SELECT EXISTS (SELECT 1 FROM policies WHERE name = ? AND id <> ?)`, p.Name, p.ID); err != nil {
+		return err
+	}
+	if taken {
+		return enroll.Errorf(enroll.KindConflict, "policy_exists", "there is a policy with the name %q", p.Name)
+	}
+	sealed, err := s.seal(documentOfPolicy, documentKey(p.ID, p.Version), []byte(text))
+	if err != nil {
+		return err
+	}
+	if _, err := tx.exec(ctx, `INSERT INTO policies (id, name, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version, updated_at = excluded.updated_at`,
+		p.ID, p.Name, p.Version, micros(p.CreatedAt), micros(p.UpdatedAt)); err != nil {
+		return err
+	}
+	_, err = tx.exec(ctx, `INSERT INTO policy_versions (policy_id, version, priority, document, restored, created_at, created_by) VALUES (?, ?, ?, ?, ?, ?, ?)`,
+		p.ID, p.Version, p.Priority, sealed, p.Restored, micros(p.UpdatedAt), p.UpdatedBy)
+	return err
+}
+
 // DeletePolicy implements policy.Store.
 func (s *Store) DeletePolicy(ctx context.Context, name string) error {
 	return s.write(ctx, func(tx *session) error {
-		if err := tx.do(ctx, tx.mutex(mutexPolicies, false)); err != nil {
-			return err
-		}
-		id, err := policyID(ctx, tx, name)
+		p, err := s.lockPolicy(ctx, tx, name)
 		if err != nil {
 			return err
 		}
-		if err := markDue(ctx, tx, boundTo, id, id); err != nil {
+		if err := markDue(ctx, tx, boundTo, p.ID, p.ID, p.ID); err != nil {
 			return err
 		}
 		tx.record(ctx, "policy", name, map[string]string{"name": name}, nil)
-		_, err = tx.exec(ctx, `DELETE FROM policies WHERE id = ?`, id) // with its bindings
+		_, err = tx.exec(ctx, `DELETE FROM policies WHERE id = ?`, p.ID) // with its versions and bindings
 		return err
 	})
 }
@@ -177,107 +203,71 @@ func policyID(ctx context.Context, tx *session, name string) (string, error) {
 	return id, err
 }
 
-// Bind implements policy.Store.
-func (s *Store) Bind(ctx context.Context, name string, to policy.Target) (bool, error) {
-	return s.rebind(ctx, name, to, func(tx *session, p, group, device string) (int64, error) {
-		return tx.exec(ctx, `INSERT INTO bindings (id, policy_id, group_id, device_id) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING`,
-			enroll.NewID(), p, group, device)
-	})
-}
-
-// Unbind implements policy.Store.
-func (s *Store) Unbind(ctx context.Context, name string, from policy.Target) (bool, error) {
-	return s.rebind(ctx, name, from, func(tx *session, p, group, device string) (int64, error) {
-		return tx.exec(ctx, `DELETE FROM bindings WHERE policy_id = ? AND group_id = ? AND device_id = ?`, p, group, device)
-	})
-}
-
-func (s *Store) rebind(ctx context.Context, name string, target policy.Target, write func(tx *session, policyID, groupID, deviceID string) (int64, error)) (bool, error) {
-	if (target.Group == "") == (target.Serial == "") {
-		return false, enroll.Errorf(enroll.KindInvalid, "binding_target", "a policy is bound to either a group or a device")
+// Versions implements policy.Store.
+func (s *Store) Versions(ctx context.Context, name string, page enroll.Page) ([]policy.Policy, error) {
+	before := int64(1) << 62
+	if page.After != "" {
+		var err error
+		if before, err = strconv.ParseInt(page.After, 10, 64); err != nil {
+			return nil, cursorInvalid()
+		}
 	}
-	changed := false
-	err := s.write(ctx, func(tx *session) error {
-		changed = false
-		if err := tx.do(ctx, tx.mutex(mutexPolicies, false)); err != nil {
-			return err
+	var rows []policyRow
+	err := s.read(ctx, func(tx *session) error {
+		var id string
+		err := tx.get(ctx, &id, `SELECT id FROM policies WHERE name = ?`, name)
+		if errors.Is(err, sql.ErrNoRows) {
+			return noPolicy(name)
 		}
-		var group, device string
-		due, dueArg := `e.device_id = ?`, ""
-		if target.Serial != "" {
-			ids, err := serialsToIDs(ctx, tx, []string{target.Serial})
-			if err != nil {
-				return err
-			}
-			device, dueArg = ids[0], ids[0]
-		} else {
-			id, err := groupID(ctx, tx, target.Group)
-			if err != nil {
-				return err
-			}
-			group, dueArg = id, id
-			due = `e.device_id IN (SELECT m.device_id FROM memberships m WHERE m.group_id = ?)`
-		}
-		id, err := policyID(ctx, tx, name)
 		if err != nil {
 			return err
 		}
-		n, err := write(tx, id, group, device)
-		if err != nil || n == 0 {
-			return err
-		}
-		changed = true
-		tx.record(ctx, "policy", name, nil, map[string]string{"group": target.Group, "serial": target.Serial})
-		return markDue(ctx, tx, due, dueArg)
+		return tx.all(ctx, &rows, `SELECT `+policyColumns+` FROM policies p JOIN policy_versions v ON v.policy_id = p.id
+			WHERE p.id = ? AND v.version < ? ORDER BY v.version DESC LIMIT ?`, id, before, pageLimit(page))
 	})
-	return changed && err == nil, err
-}
-
-// Bindings implements policy.Store; in the order of binding.
-func (s *Store) Bindings(ctx context.Context, name string) ([]policy.Target, error) {
-	var targets []policy.Target
-	err := s.read(ctx, func(tx *session) error {
-		var id string
-		if err := tx.get(ctx, &id, `SELECT id FROM policies WHERE name = ?`, name); errors.Is(err, sql.ErrNoRows) {
-			return noPolicy(name)
-		} else if err != nil {
-			return err
-		}
-		var rows []struct {
-			Group  string `json:"group_name"`
-			Serial string `json:"serial"`
-		}
-		if err := tx.all(ctx, &rows, `SELECT coalesce(g.name, '') AS group_name, coalesce(d.serial, '') AS serial FROM bindings b
-			LEFT JOIN device_groups g ON g.id = b.group_id LEFT JOIN devices d ON d.id = b.device_id WHERE b.policy_id = ? ORDER BY b.id`, id); err != nil {
-			return err
-		}
-		targets = make([]policy.Target, len(rows))
-		for i, r := range rows {
-			targets[i] = policy.Target{Group: r.Group, Serial: r.Serial}
-		}
-		return nil
-	})
-	return targets, err
-}
-
-// Effective implements policy.Store. A policy that reaches the device twice is
-// listed once, where it comes first.
-func (s *Store) Effective(ctx context.Context, deviceID string) ([]policy.Policy, error) {
-	policies, err := s.effective(ctx, s.pool(), deviceID)
-	return policies, unavailable(err)
-}
-
-func (s *Store) effective(ctx context.Context, tx *session, deviceID string) ([]policy.Policy, error) {
-	var rows []policyRow
-	err := tx.all(ctx, &rows, `SELECT p.id, p.name, p.version, p.device_name, p.profiles, p.created_at, p.updated_at FROM (
-			SELECT b.policy_id, min(b.place) AS place FROM (
-				SELECT o.policy_id, '0' || o.id AS place FROM bindings o WHERE o.device_id = ? AND o.device_id <> ''
-				UNION ALL
-				SELECT o.policy_id, '1' || o.id FROM memberships m JOIN bindings o ON o.group_id = m.group_id AND o.group_id <> '' WHERE m.device_id = ?
-			) AS b GROUP BY b.policy_id
-		) AS f JOIN policies p ON p.id = f.policy_id ORDER BY f.place`, deviceID, deviceID)
 	if err != nil {
 		return nil, err
 	}
 	return s.policies(rows)
+}
+
+// Version implements policy.Store.
+func (s *Store) Version(ctx context.Context, name string, version int64) (policy.Policy, error) {
+	var r policyRow
+	if err := s.one(ctx, &r, selectPolicy+"WHERE p.name = ? AND v.version = ?", name, version); errors.Is(err, sql.ErrNoRows) {
+		return policy.Policy{}, enroll.Errorf(enroll.KindNotFound, "policy_version_unknown", "no policy %q has a version %d", name, version)
+	} else if err != nil {
+		return policy.Policy{}, err
+	}
+	return s.policy(r)
+}
+
+// ChangeRollout implements policy.Store.
+func (s *Store) ChangeRollout(ctx context.Context, name string, change func(policy.Policy) (policy.Rollout, error)) (p policy.Policy, changed bool, err error) {
+	err = s.write(ctx, func(tx *session) error {
+		changed = false
+		old, err := s.lockPolicy(ctx, tx, name)
+		if err != nil {
+			return err
+		}
+		p = *old
+		if p.Rollout, err = change(*old); err != nil || p.Rollout == old.Rollout {
+			return err
+		}
+		changed = true
+		if _, err := tx.exec(ctx, `UPDATE policies SET rollout_percent = ?, rollout_per_minute = ?, rollout_paused = ?, rollout_base = ? WHERE id = ?`,
+			p.Rollout.Percent, p.Rollout.PerMinute, p.Rollout.Paused, p.Rollout.Base, p.ID); err != nil {
+			return err
+		}
+		tx.record(ctx, "policy", name, auditedRollout(old.Rollout), auditedRollout(p.Rollout))
+		return s.markPolicyDue(ctx, tx, p)
+	})
+	if err != nil {
+		return policy.Policy{}, false, err
+	}
+	return p, changed, nil
+}
+
+func auditedRollout(r policy.Rollout) any {
+	return map[string]string{"percent": fmt.Sprint(r.Percent), "per_minute": fmt.Sprint(r.PerMinute), "paused": fmt.Sprint(r.Paused)}
 }

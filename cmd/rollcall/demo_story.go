@@ -10,8 +10,10 @@ import (
 	"net/url"
 	"strings"
 
+	"maps"
 	"rollcall/cmd/rollcall/stage"
 	"rollcall/sim/iphone"
+	"slices"
 )
 
 // demoRow is what the demo needs of a row of a list.
@@ -105,14 +107,11 @@ func (d *demo) planned(ctx context.Context, imp *importView) error {
 
 const demoGroup, demoPolicy = "iPhones and iPads", "Company basics"
 
-// demoProfiles is the policy of the demo in Apple's own payloads.
-var demoProfiles = []map[string]any{
-	{"id": "passcode", "display_name": "Passcode", "payloads": []any{map[string]any{"type": "com.apple.mobiledevice.passwordpolicy",
-		"content": map[string]any{"forcePIN": true, "minLength": 6, "allowSimple": false, "maxInactivity": 5}}}},
-	{"id": "wifi", "display_name": "Office Wi-Fi", "payloads": []any{map[string]any{"type": "com.apple.wifi.managed",
-		"content": map[string]any{"SSID_STR": "Example", "EncryptionType": "WPA2", "Password": "correct horse", "AutoJoin": true}}}},
-	{"id": "restrictions", "display_name": "Restrictions", "payloads": []any{map[string]any{"type": "com.apple.applicationaccess",
-		"content": map[string]any{"allowCloudBackup": false, "forceEncryptedBackup": true, "allowUntrustedTLSPrompt": false}}}},
+// demoDocument is the policy of the demo, once for every platform.
+var demoDocument = map[string]any{
+	"passcode":     map[string]any{"required": true, "min_length": 6, "simple": "deny", "lock_after_seconds": 300},
+	"wifi":         []any{map[string]any{"ssid": "Example", "security": "wpa2", "password": "correct horse"}},
+	"restrictions": map[string]any{"backup": "deny", "encrypted_backup": "require", "untrusted_tls": "deny"},
 }
 
 func (d *demo) bindPolicy(ctx context.Context) error {
@@ -122,7 +121,7 @@ func (d *demo) bindPolicy(ctx context.Context) error {
 		body         any
 	}{
 		{http.MethodPost, "/groups", map[string]any{"name": demoGroup, "rule": rule}},
-		{http.MethodPut, "/policies/" + url.PathEscape(demoPolicy), map[string]any{"profiles": demoProfiles}},
+		{http.MethodPut, "/policies/" + url.PathEscape(demoPolicy), map[string]any{"document": demoDocument}},
 		{http.MethodPost, "/policies/" + url.PathEscape(demoPolicy) + "/bindings", map[string]any{"group": demoGroup}},
 	}
 	for _, s := range steps {
@@ -137,7 +136,7 @@ func (d *demo) bindPolicy(ctx context.Context) error {
 	}); err != nil {
 		return err
 	}
-	d.say("The group %q (by rule: %d devices) gets the policy %q with %d profiles. No device has enrolled yet.", demoGroup, group.Devices, demoPolicy, len(demoProfiles))
+	d.say("The group %q (by rule: %d devices) gets the policy %q: %s. No device has enrolled yet.", demoGroup, group.Devices, demoPolicy, strings.Join(slices.Sorted(maps.Keys(demoDocument)), ", "))
 	return nil
 }
 

@@ -101,6 +101,17 @@ func (w *world) device(serial string) enroll.Device {
 	return d
 }
 
+// owned puts a serial on the roll with an owner in the domain "local".
+func (w *world) owned(serial, email string) enroll.Device {
+	w.Helper()
+	d, _, err := w.ChangeDevice(w.ctx, serial, &enroll.User{Domain: enroll.DefaultDomain, Email: email}, func(_ *enroll.Device, userID string) (enroll.Device, error) {
+		return enroll.Device{ID: enroll.NewID(), Serial: serial, SerialRaw: serial, Platform: enroll.PlatformIOS, Ownership: enroll.OwnershipCorporate,
+			State: enroll.StatePreEnrolled, UserID: userID, CreatedAt: start}, nil
+	})
+	w.ok(err)
+	return d
+}
+
 func fingerprint(n int) string { return fmt.Sprintf("%064x", n) }
 
 // authenticate starts an enrollment of a device with a certificate.
@@ -197,8 +208,8 @@ func (w *world) policy(name, secret string) policy.Policy {
 		if old != nil {
 			p = *old
 		}
-		p.Profiles = []document.Profile{{ID: "wifi", Payloads: []document.Payload{{Type: "com.apple.wifi.managed",
-			Content: document.Dict{"Password": secret, "Raw": []byte{1}, "Real": 1.0, "Number": int64(1)}}}}}
+		p.Document = document.Document{Apple: &document.Apple{Profiles: []document.Profile{{ID: "wifi", Payloads: []document.Payload{{Type: "com.apple.wifi.managed",
+			Content: document.Dict{"Password": secret, "Raw": []byte{1}, "Real": 1.0, "Number": int64(1)}}}}}}}
 		return p, nil
 	})
 	w.ok(err)

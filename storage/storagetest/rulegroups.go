@@ -163,7 +163,7 @@ func testRuleGroups(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if due := w.dueDevices(); !slices.Equal(due, []string{a.ID}) {
 				w.Errorf("due after joining: %v", due)
 			}
-			if ps, err := w.Effective(w.ctx, a.ID); err != nil || len(ps) != 1 {
+			if ps, err := w.Reaching(w.ctx, policy.Reach{DeviceID: a.ID}); err != nil || len(ps) != 1 {
 				w.Errorf("policies of the member: %v, %v", ps, err)
 			}
 			w.rerule("tagged", enroll.FieldTag, "y")

@@ -225,7 +225,7 @@ func restrictions(id string) object {
 // policy makes or changes a policy.
 func (p *play) policy(name string, profiles ...object) {
 	p.t.Helper()
-	p.admin(http.MethodPut, "/policies/"+url.PathEscape(name), object{"profiles": profiles}, nil)
+	p.admin(http.MethodPut, "/policies/"+url.PathEscape(name), object{"document": object{"apple": object{"profiles": profiles}}}, nil)
 }
 
 func (p *play) bind(policy string, to object) {
