@@ -31,6 +31,9 @@ func (w *world) list(q enroll.DeviceQuery, limit int) []string {
 		if page.Next == "" {
 			return serials
 		}
+		if len(serials) > 1000 {
+			w.Fatalf("%+v: the list does not end", q)
+		}
 		p.After = page.Next
 	}
 }
