@@ -167,11 +167,29 @@ func TestPlansAreValid(t *testing.T) {
 			for name, d := range all {
 				p, _ := apple.Compile(d, target)
 				for _, w := range wrong(t, s, device, p) {
-					if name == "raw" || strings.Contains(w, "com.apple.cellular") {
-						continue // what an admin wrote is sent as it is
+					if !strings.Contains(w, "com.apple.cellular") { // what an admin wrote is sent as it is
+						t.Errorf("%s on %+v: %s", name, device, w)
 					}
-					t.Errorf("%s on %+v: %s", name, device, w)
 				}
+			}
+		}
+	}
+}
+
+// TestMacsAreValid: what a Mac gets is understood by Macs.
+func TestMacsAreValid(t *testing.T) {
+	s := schematest.Load(t)
+	if s == nil {
+		return
+	}
+	for _, mac := range []schematest.Device{{System: "macOS", OS: "15.0", Supervised: true}, {System: "macOS", OS: "12.0", UserEnrollment: true}} {
+		p, notes := apple.Compile(everything(), document.Target{Platform: enroll.PlatformApple, Family: "Mac", OSVersion: mac.OS, Supervised: &mac.Supervised, UserEnrollment: mac.UserEnrollment})
+		if len(p.Profiles) == 0 || len(notes) == 0 || len(p.Declarations) > 0 || len(p.Apps) > 0 {
+			t.Errorf("%+v: %d profiles, %d notes, %d declarations, %d apps", mac, len(p.Profiles), len(notes), len(p.Declarations), len(p.Apps))
+		}
+		for _, w := range wrong(t, s, mac, p) {
+			if !strings.Contains(w, "com.apple.cellular") { // what an admin wrote is sent as it is
+				t.Errorf("%+v: %s", mac, w)
 			}
 		}
 	}

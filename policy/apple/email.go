@@ -16,7 +16,10 @@ func (c *compiler) email() {
 		if !c.able(pointer, c.feature("email")) {
 			continue
 		}
-		content := document.Dict{"EmailAccountDescription": e.Name, "EmailAccountType": accountTypes[e.Type], "PreventMove": e.PreventMove}
+		content := document.Dict{"EmailAccountDescription": e.Name, "EmailAccountType": accountTypes[e.Type]}
+		if e.PreventMove && c.able(pointer+"/prevent_move", c.feature("email.prevent_move")) {
+			content["PreventMove"] = true
+		}
 		if e.Address != "" {
 			content["EmailAddress"] = e.Address
 		}

@@ -40,7 +40,11 @@ func (c *compiler) passcode() {
 		c.declare("passcode", title, pointer, "com.apple.configuration.passcode.settings", content)
 		return
 	}
-	if c.t.UserEnrollment {
+	switch {
+	case c.t.UserEnrollment && !c.mobile():
+		c.note(pointer, document.NoteUserEnrollment, "A Mac that its user enrolled as their own takes no rules for its passcode.")
+		return
+	case c.t.UserEnrollment:
 		c.note(pointer, document.NoteUserEnrollment, "Devices that their users enrolled as their own ask for six digits that are not simple, whatever the policy says.")
 	}
 	for _, r := range rules {

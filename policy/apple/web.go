@@ -8,7 +8,13 @@ func (c *compiler) webClips() {
 		if !c.able(pointer, c.feature("web_clips")) {
 			continue
 		}
-		content := document.Dict{"Label": w.Name, "URL": w.URL, "IsRemovable": w.Removable == nil || *w.Removable, "FullScreen": w.FullScreen}
+		content := document.Dict{"Label": w.Name, "URL": w.URL}
+		if w.Removable != nil && !*w.Removable && c.able(pointer+"/removable", c.feature("web_clips.removable")) {
+			content["IsRemovable"] = false
+		}
+		if w.FullScreen && c.able(pointer+"/full_screen", c.feature("web_clips.full_screen")) {
+			content["FullScreen"] = true
+		}
 		if len(w.Icon) > 0 {
 			content["Icon"] = w.Icon
 		}

@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// Device is an iPhone or iPad that something is meant for.
+// Device is what something is meant for.
 type Device struct {
+	System         string // "macOS"; empty: an iPhone or iPad
 	OS             string // "17.2"
 	Supervised     bool
 	UserEnrollment bool
@@ -20,10 +21,15 @@ type Device struct {
 var Newest = Device{OS: "26.4", Supervised: true}
 
 // supports says why the device has no use for something, or "".
-func (d Device) supports(s Support) string {
+func (d Device) supports(systems map[string]Support) string {
+	system := d.System
+	if system == "" {
+		system = "iOS"
+	}
+	s := systems[system]
 	switch {
 	case s.Introduced == "n/a":
-		return "is not for iPhones"
+		return "is not for " + system
 	case s.Introduced != "" && compare(d.OS, s.Introduced) < 0:
 		return "is for " + s.Introduced + " and later, not for " + d.OS
 	case s.Removed != "" && compare(d.OS, s.Removed) >= 0:
@@ -76,7 +82,7 @@ func (w *walk) add(at, format string, args ...any) {
 }
 
 func (w *walk) part(at string, p Part) {
-	if why := w.device.supports(p.OS["iOS"]); why != "" {
+	if why := w.device.supports(p.OS); why != "" {
 		w.add(at, "it %s", why)
 	}
 }
@@ -89,7 +95,7 @@ func (w *walk) dict(at string, dict map[string]any, keys []Key) {
 			return
 		}
 		known[k.Name] = k
-		if _, there := dict[k.Name]; k.Required && !there && w.device.supports(k.OS["iOS"]) == "" {
+		if _, there := dict[k.Name]; k.Required && !there && w.device.supports(k.OS) == "" {
 			w.add(at, "%s is required and missing", k.Name)
 		}
 	}
@@ -104,7 +110,7 @@ func (w *walk) dict(at string, dict map[string]any, keys []Key) {
 }
 
 func (w *walk) key(at string, v any, k Key) {
-	if why := w.device.supports(k.OS["iOS"]); why != "" {
+	if why := w.device.supports(k.OS); why != "" {
 		w.add(at, "%s", why)
 		return
 	}
@@ -116,8 +122,8 @@ func (w *walk) key(at string, v any, k Key) {
 			w.add(at, "%q is not of the form %s", v, k.Format)
 		}
 		// A string with sub-keys takes their names as values.
-		if len(k.Sub) > 0 && !slices.ContainsFunc(k.Sub, func(s Key) bool { return s.Name == v && w.device.supports(s.OS["iOS"]) == "" }) {
-			w.add(at, "%q is none of the values for iPhones", v)
+		if len(k.Sub) > 0 && !slices.ContainsFunc(k.Sub, func(s Key) bool { return s.Name == v && w.device.supports(s.OS) == "" }) {
+			w.add(at, "%q is none of the values for this system", v)
 		}
 	case bool:
 		fits = k.Type == "boolean"
