@@ -7,12 +7,15 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+
+	"pgregory.net/rapid"
 
 	"rollcall/policy/document"
 )
@@ -214,6 +217,44 @@ func TestPoliciesAreValid(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestAnyMixtureIsValid: restrictions and passcode rules that write into the
+// same fields, in any mixture, for any target.
+func TestAnyMixtureIsValid(t *testing.T) {
+	types := googleSchema(t)
+	if types == nil {
+		return
+	}
+	rapid.Check(t, func(r *rapid.T) {
+		d := document.Document{Restrictions: &document.Restrictions{}, Passcode: &document.Passcode{
+			Required: rapid.Bool().Draw(r, "required"), MinLength: rapid.IntRange(0, 16).Draw(r, "length"), Complexity: rapid.SampledFrom([]string{"", "low", "medium", "high"}).Draw(r, "complexity"),
+			Simple: rapid.SampledFrom([]document.Permission{"", document.Deny}).Draw(r, "simple"), Alphanumeric: rapid.Bool().Draw(r, "alphanumeric"),
+			MinComplexChars: rapid.IntRange(0, 4).Draw(r, "complex"), WorkProfile: rapid.Bool().Draw(r, "profile"),
+		}}
+		v := reflect.ValueOf(d.Restrictions).Elem()
+		for i := range v.NumField() {
+			words := strings.Split(v.Type().Field(i).Tag.Get("enum"), ",")
+			v.Field(i).SetString(rapid.SampledFrom(append(words, "")).Draw(r, v.Type().Field(i).Name))
+		}
+		to := document.Target{Management: rapid.SampledFrom(append(modes, "")).Draw(r, "mode"), APILevel: rapid.SampledFrom([]int{0, 24, 27, 30, 34, 36}).Draw(r, "level")}
+		body, notes := Compile(d, to)
+		if wrong := checkPolicy(t, types, body); wrong != nil {
+			r.Fatal(wrong)
+		}
+		for _, n := range notes {
+			if n.Pointer == "" || n.Code == "" || n.Text == "" {
+				r.Fatalf("the note %+v", n)
+			}
+		}
+		// No list asks for two things of one scope.
+		entries, _ := body["passwordPolicies"].([]any)
+		for i, e := range entries {
+			if scope := e.(map[string]any)["passwordScope"]; scope != []string{"SCOPE_DEVICE", "SCOPE_PROFILE"}[i] {
+				r.Fatalf("entry %d has %v", i, scope)
+			}
+		}
+	})
 }
 
 // TestValidatorRefuses keeps the validator honest.

@@ -2,7 +2,8 @@
 // for iPhone, iPad and Android. It is pure data and pure functions.
 //
 //	Document (JSON)                what one policy says
-//	   |  Check                    contradictions, with a pointer to the place
+//	   |  WithKept                 secrets that were sent back as "********"
+//	   |  Check, Warnings          contradictions and doubts, with a pointer to the place
 //	   |  Merge(sources)           effective document with origins and conflicts
 //	   |  Resolve(variables)       {serial}, {user.email}, ... per device
 //	   v
@@ -10,4 +11,9 @@
 //
 // A field that is left out says nothing: the empty document restricts nothing
 // on either platform.
+//
+// The bounds of single fields are told by the tags; they are checked by whoever
+// takes documents in, with the JSON Schema made of them. What a device will not
+// honour is for the compilers to say, in a Note. docs/policy.md is the page for
+// people.
 package document

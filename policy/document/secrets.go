@@ -198,15 +198,13 @@ func valueSecrets(place, key string, v any, f func(place, text string) string) a
 	return v
 }
 
-// tellsSecret says whether a key of a raw payload names a secret by the words
-// Apple's, Google's and the usual apps' keys use ("EAPPassword",
-// "SharedSecret", "api_token", "PKCS12").
+// secretWords end the keys that name a secret, in Apple's, Google's and the
+// usual apps' own words: "EAPPassword", "SharedSecret", "PKCS12", "api_token".
+// A key that only begins so is about it: "passwordQuality".
+var secretWords = []string{"password", "passphrase", "secret", "challenge", "token", "apikey", "api_key", "privatekey", "private_key", "pkcs12"}
+
+// tellsSecret says whether a key of a raw payload names a secret.
 func tellsSecret(key string) bool {
-	key = strings.ToLower(key)
-	for _, word := range []string{"password", "passphrase", "secret", "challenge", "token", "apikey", "api_key", "privatekey", "private_key", "pkcs12"} {
-		if strings.Contains(key, word) {
-			return true
-		}
-	}
-	return false
+	key = strings.TrimSuffix(strings.ToLower(key), "s")
+	return slices.ContainsFunc(secretWords, func(word string) bool { return strings.HasSuffix(key, word) })
 }

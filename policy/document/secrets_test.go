@@ -13,7 +13,7 @@ import (
 const rawSecrets = `{"apple":{"profiles":[{"id":"p","payloads":[
 	{"type":"com.apple.security.pkcs12","content":{"PayloadContent":{"$data":"cDEyLWZpbGU="},"Password":"raw-1"}},
 	{"type":"com.apple.wifi.managed","content":{"SSID_STR":"x","EAPClientConfiguration":{"UserPassword":"raw-2","list":[{"SharedSecret":"raw-3"}]}}}]}]},
-	"android":{"policy":{"openNetworkConfiguration":{"NetworkConfigurations":[{"WiFi":{"Passphrase":"raw-4","SSID":"x"}}],"Certificates":[{"PKCS12":"raw-5"}]},"funDisabled":true,"minimumApiLevel":30}},
+	"android":{"policy":{"openNetworkConfiguration":{"NetworkConfigurations":[{"WiFi":{"Passphrase":"raw-4","SSID":"x"}}],"Certificates":[{"PKCS12":"raw-5"}]},"passwordPolicies":[{"passwordQuality":"SOMETHING"}],"funDisabled":true,"minimumApiLevel":30}},
 	"apps":{"allowed":[{"bundle_id":"com.x","configuration":{"apiKey":"raw-6","keep":"y"}}]},"single_app":{"bundle_id":"com.k","configuration":{"deep":{"token":"raw-7"}}}}`
 
 func TestRedacted(t *testing.T) {
@@ -30,7 +30,7 @@ func TestRedacted(t *testing.T) {
 				t.Errorf("%s can be read in %s", secret, redacted)
 			}
 		}
-		for _, said := range []string{`"guest"`, "proxy.example.com", `"funDisabled":true`} {
+		for _, said := range []string{`"guest"`, "proxy.example.com", `"funDisabled":true`, `"passwordQuality":"SOMETHING"`} {
 			if strings.Contains(doc, strings.ReplaceAll(said, `":`, `": `)) && !strings.Contains(string(redacted), said) {
 				t.Errorf("%s is gone", said)
 			}
