@@ -66,6 +66,10 @@ type Attempt struct {
 	Ownership Ownership
 
 	RemoteAddr string
+
+	// Notes go into the trace of the decision before the checks: what the
+	// protocol room knows beyond the attempt. They decide nothing.
+	Notes []Step
 }
 
 // Outcome is what the gate answers.

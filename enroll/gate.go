@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 )
@@ -123,7 +124,7 @@ func (g *Gate) Refuse(ctx context.Context, a Attempt, code Code, detail string) 
 	a = g.prepare(a)
 	d := g.blank(a, NewID())
 	d.Code, d.Enforced, d.Outcome = code, code, code.Outcome()
-	d.Trace = []Step{{Check: "protocol", Result: "fail", Detail: detail}}
+	d.Trace = append(slices.Clone(a.Notes), Step{Check: "protocol", Result: "fail", Detail: detail})
 	if err := g.store.RecordDecision(ctx, d); err != nil {
 		return d, &Error{Kind: KindUnavailable, Code: string(ErrorStoreUnavailable), Op: "enroll.Gate.Refuse",
 			Text: ErrorStoreUnavailable.Reason().Person, Err: err}
@@ -184,7 +185,7 @@ func (g *Gate) blank(a Attempt, id string) Decision {
 // every mode.
 func Evaluate(a Attempt, k Known) Decision {
 	d := Decision{At: a.At, Channel: a.Channel, Platform: a.Platform, Serial: a.Serial, Evidence: a.Evidence,
-		Facts: a.Facts, Mode: k.Settings.PreEnrolledDevicesOnly, RequestID: a.RequestID, RemoteAddr: a.RemoteAddr}
+		Facts: a.Facts, Mode: k.Settings.PreEnrolledDevicesOnly, RequestID: a.RequestID, RemoteAddr: a.RemoteAddr, Trace: slices.Clone(a.Notes)}
 	if k.Device != nil {
 		d.DeviceID = k.Device.ID
 	}

@@ -20,7 +20,7 @@
 // The gate is the only decider, and is asked once for each attempt. That the
 // device is told to update first is no decision: it comes back after that. Where
 // DEP does not list the serial, or lists it in another account than the
-// profile's, the facts of the decision say so.
+// profile's, the trace of the decision says so.
 //
 // What it does not do: talk to Apple (dep/cloud), decide (enroll), or release a
 // device that waits in Setup Assistant (policy).

@@ -44,9 +44,6 @@ type Door struct {
 // infoHeader brings the machine info to the web view, in base64.
 const infoHeader = "X-Apple-Aspen-Deviceinfo"
 
-// fact is where a decision says what DEP knows of the device.
-const fact = "DEP"
-
 // arrival is a device that has proven which one it is.
 type arrival struct {
 	entry   dep.Entry
@@ -133,11 +130,18 @@ func (d *Door) toProfile(ctx context.Context, a arrival, secret string) (arrival
 	case err != nil:
 		return a, nil, err
 	case !listed:
-		a.attempt.Facts.Extra = map[string]string{fact: "listed by no account"}
+		a.note("warn", "no DEP account lists this serial")
 	case account != a.entry.AccountID:
-		a.attempt.Facts.Extra = map[string]string{fact: "listed by another account than that of the profile"}
+		a.note("warn", "another DEP account lists this serial than that of the profile")
+	default:
+		a.note("pass", "the account of the profile lists this serial")
 	}
 	return a, nil, nil
+}
+
+// note puts into the trace what DEP knows of the device.
+func (a *arrival) note(result, detail string) {
+	a.attempt.Notes = []enroll.Step{{Check: "DEP", Result: result, Detail: detail}}
 }
 
 // outdated is the version a device has to update to first. One that the gate
