@@ -297,6 +297,7 @@ func (s *Store) NextAttempt(ctx context.Context, accountID string, w dep.Wants) 
 // SaveAssigned implements dep.SyncStore.
 func (s *Store) SaveAssigned(ctx context.Context, l dep.Lease, done []dep.Assigned, at time.Time) error {
 	type row struct {
+		Account string `json:"account_id"` // here, as SQLite looks for each device in all rows otherwise
 		Serial  string `json:"serial"`
 		UUID    string `json:"uuid"`
 		Status  string `json:"status"`
@@ -306,7 +307,7 @@ func (s *Store) SaveAssigned(ctx context.Context, l dep.Lease, done []dep.Assign
 	}
 	var given, missed []row
 	for _, d := range done {
-		r := row{Serial: d.Serial, UUID: d.UUID, Status: string(cloud.StatusAssigned), Outcome: string(d.Outcome), Counts: 1, RetryAt: micros(d.RetryAt)}
+		r := row{Account: l.AccountID, Serial: d.Serial, UUID: d.UUID, Status: string(cloud.StatusAssigned), Outcome: string(d.Outcome), Counts: 1, RetryAt: micros(d.RetryAt)}
 		if d.UUID == "" {
 			r.Status = string(cloud.StatusEmpty)
 		}
@@ -319,11 +320,11 @@ func (s *Store) SaveAssigned(ctx context.Context, l dep.Lease, done []dep.Assign
 		}
 		missed = append(missed, r)
 	}
-	const fields = "serial text, uuid text, status text, outcome text, counts bigint, retry_at bigint"
-	return s.leasedDEP(ctx, l, func(tx *session, a depAccountRow) error {
+	const fields = "account_id text, serial text, uuid text, status text, outcome text, counts bigint, retry_at bigint"
+	return s.leasedDEP(ctx, l, func(tx *session, _ depAccountRow) error {
 		if len(given) > 0 {
 			if _, err := tx.exec(ctx, `UPDATE dep_devices SET profile_uuid = r.uuid, profile_status = r.status, assigned_at = ?, pushed_at = 0, outcome = r.outcome, attempts = 0, retry_at = 0 FROM `+
-				tx.records(fields)+` WHERE dep_devices.account_id = ? AND dep_devices.serial = r.serial`, micros(at), encode(given), a.ID); err != nil {
+				tx.records(fields)+` WHERE dep_devices.account_id = r.account_id AND dep_devices.serial = r.serial`, micros(at), encode(given)); err != nil {
 				return err
 			}
 		}
@@ -331,7 +332,7 @@ func (s *Store) SaveAssigned(ctx context.Context, l dep.Lease, done []dep.Assign
 			return nil
 		}
 		_, err := tx.exec(ctx, `UPDATE dep_devices SET outcome = r.outcome, attempts = attempts + r.counts, retry_at = r.retry_at FROM `+
-			tx.records(fields)+` WHERE dep_devices.account_id = ? AND dep_devices.serial = r.serial`, encode(missed), a.ID)
+			tx.records(fields)+` WHERE dep_devices.account_id = r.account_id AND dep_devices.serial = r.serial`, encode(missed))
 		return err
 	})
 }
