@@ -16,4 +16,5 @@ type Commands struct {
 	Token    TokenCommands    `cmd:"" help:"API tokens."`
 	Audit    AuditCommands    `cmd:"" help:"The log of changes."`
 	Webhook  WebhookCommands  `cmd:"" help:"Where events are posted to."`
+	DEP      DEPCommands      `cmd:"" help:"Apple's Automated Device Enrollment: accounts, tokens, profiles, synchronisation."`
 }
