@@ -13,27 +13,29 @@ func (c *compiler) homeScreen() {
 		return
 	}
 	pages := []any{}
-	for _, page := range h.Pages {
-		pages = append(pages, icons(page))
+	for i, page := range h.Pages {
+		pages = append(pages, c.icons(element(pointer+"/pages", i), page))
 	}
 	content := document.Dict{"Pages": pages}
-	if dock := icons(h.Dock); len(dock) > 0 {
+	if dock := c.icons(pointer+"/dock", h.Dock); len(dock) > 0 {
 		content["Dock"] = dock
 	}
 	c.install("home_screen", "Home screen", pointer, document.Payload{Type: "com.apple.homescreenlayout", Content: content})
 }
 
 // icons leaves out apps of another platform, and folders of nothing else.
-func icons(list []document.Icon) []any {
+func (c *compiler) icons(pointer string, list []document.Icon) []any {
 	out := []any{}
-	for _, i := range list {
+	for at, i := range list {
 		switch {
 		case i.BundleID != "":
 			out = append(out, document.Dict{"Type": "Application", "BundleID": i.BundleID})
 		case i.WebClip != "":
-			out = append(out, document.Dict{"Type": "WebClip", "URL": i.WebClip})
+			if c.able(element(pointer, at)+"/web_clip", c.feature("home_screen.web_clip")) {
+				out = append(out, document.Dict{"Type": "WebClip", "URL": i.WebClip})
+			}
 		case i.Folder != "":
-			inside := icons(i.Icons)
+			inside := c.icons(element(pointer, at)+"/icons", i.Icons)
 			if len(inside) == 0 {
 				continue
 			}

@@ -168,6 +168,7 @@ var Features = []Feature{
 	{Name: "apps.blocked", Type: "com.apple.applicationaccess", Key: "blacklistedAppBundleIDs", Before: "15.0", Supervised: true, MinOS: "9.3"},
 	{Name: "apps.blocked", Type: "com.apple.applicationaccess", Key: "blockedAppBundleIDs", Supervised: true, MinOS: "15.0"},
 	{Name: "home_screen", Type: "com.apple.homescreenlayout", Supervised: true, MinOS: "9.3"},
+	{Name: "home_screen.web_clip", Type: "com.apple.homescreenlayout", Key: "Dock.IconItem.URL", Supervised: true, MinOS: "11.3"},
 	{Name: "lock_message", Type: "com.apple.shareddeviceconfiguration", Key: "LockScreenFootnote", Supervised: true, MinOS: "9.3.1"},
 	{Name: "os_update.target_version", Type: "com.apple.configuration.softwareupdate.enforcement.specific", MinOS: "17.0"},
 	{Name: "os_update.mode", Type: "com.apple.configuration.softwareupdate.settings", Key: "AutomaticActions", Supervised: true, MinOS: "18.0", Caveat: "The device chooses the time of day: windowed is carried out as automatic."},
