@@ -135,5 +135,6 @@ func (c *compiler) singleApp() {
 	case c.able(pointer, c.feature("single_app")):
 		c.install("single_app", "Single app "+a.Label(), pointer, document.Payload{Type: "com.apple.app.lock",
 			Content: document.Dict{"App": document.Dict{"Identifier": a.BundleID}}})
+		c.plan.Profiles[len(c.plan.Profiles)-1].Last = true
 	}
 }

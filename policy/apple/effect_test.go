@@ -222,11 +222,16 @@ func TestPasscodeForms(t *testing.T) {
 	}
 }
 
-// TestNetworksComeFirst: a device that may join given networks only has to have
-// them before, or it is lost.
-func TestNetworksComeFirst(t *testing.T) {
+// TestOrder: a device that may join given networks only has to have them
+// before, or it is lost; and it is locked into an app once that is there.
+func TestOrder(t *testing.T) {
 	d := everything()
 	p, notes := apple.Compile(d, phone("26.1"))
+	for i, f := range p.Profiles {
+		if last := f.Key == "single_app"; f.Last != last || last && i != len(p.Profiles)-1 {
+			t.Errorf("%s is number %d of %d, last %t", f.Key, i, len(p.Profiles), f.Last)
+		}
+	}
 	restricted := slices.IndexFunc(p.Profiles, func(f apple.Installable) bool { return f.Key == "restrictions" })
 	if restricted < 0 || p.Profiles[restricted].Profile.Payloads[0].Content["forceWiFiToAllowedNetworksOnly"] != true {
 		t.Fatal("the restriction is missing")

@@ -18,6 +18,7 @@ type Installable struct {
 	Title   string // for people
 	Pointer string // JSON pointer to what of the document it carries out
 	Profile document.Profile
+	Last    bool // to be installed after the apps, since it needs one of them
 }
 
 // Setting is one item of a Settings command. A setting stays as it is when it
