@@ -100,3 +100,17 @@ func platform(f Family) enroll.Platform {
 	}
 	return enroll.PlatformApple
 }
+
+// ShownName is what a device is called in lists: the name it is to have, else
+// the one that it has, else DefaultName where it came by DEP. d is Redacted.
+func ShownName(d enroll.Device) string {
+	switch {
+	case d.Name != "":
+		return d.Name
+	case d.Facts.DeviceName != "":
+		return d.Facts.DeviceName
+	case d.Sources["serial"] == enroll.SourceDEP:
+		return DefaultName
+	}
+	return ""
+}
