@@ -14,6 +14,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"rollcall/dep"
 	"rollcall/enroll"
 	"rollcall/policy"
 )
@@ -26,6 +27,7 @@ type DeviceView struct {
 	Platform   enroll.Platform          `json:"platform" enum:"android,ios,apple"`
 	Ownership  enroll.Ownership         `json:"ownership" enum:"personal,corporate,selectuser"`
 	Name       string                   `json:"name,omitempty" doc:"Device name it is to have."`
+	ShownName  string                   `json:"shown_name,omitempty" doc:"What to call it: the name it is to have, else the one it has, else DEP_device where it came by DEP."`
 	User       *UserView                `json:"user,omitempty" doc:"Owner."`
 	State      enroll.State             `json:"state" enum:"pre_enrolled,invited,enrolling,enrolled,unenrolled,pending_approval,blocked,expired"`
 	Banner     string                   `json:"banner,omitempty" doc:"\"Pre enrolled Device\" until the user has accepted the enrollment request." example:"Pre enrolled Device"`
@@ -83,7 +85,7 @@ func (a *API) deviceViews(ctx context.Context, devices ...enroll.Device) ([]Devi
 }
 
 func (a *API) viewDevice(d enroll.Device, users map[string]enroll.User, groups []string) DeviceView {
-	out := DeviceView{Serial: d.Serial, Platform: d.Platform, Ownership: d.Ownership, Name: d.Name, State: d.EffectiveAt(a.now()), Sources: d.Sources, Groups: groups,
+	out := DeviceView{Serial: d.Serial, Platform: d.Platform, Ownership: d.Ownership, Name: d.Name, ShownName: dep.ShownName(d), State: d.EffectiveAt(a.now()), Sources: d.Sources, Groups: groups,
 		AssetTag: d.AssetTag, Tags: d.Tags, Notes: d.Notes, NotBefore: utc(d.NotBefore), ExpiresAt: utc(d.ExpiresAt), MaxUses: d.MaxUses, Uses: d.Uses,
 		AcceptedAt: utc(d.AcceptedAt), EnrolledAt: utc(d.EnrolledAt), LastSeenAt: utc(d.LastSeenAt), CreatedAt: utc(d.CreatedAt), UpdatedAt: utc(d.UpdatedAt), Version: d.Version}
 	if out.Sources == nil {

@@ -26,8 +26,8 @@ type DeviceCommands struct {
 }
 
 var (
-	deviceColumns = columns("serial", "state", "platform", "ownership", "name", "email=user.email", "groups", "last_seen=last_seen_at")
-	deviceFields  = columns("serial", "banner", "state", "platform", "ownership", "name", "user_name=user.name", "user_email=user.email", "user_mobile=user.mobile", "user_domain=user.domain",
+	deviceColumns = columns("serial", "state", "platform", "ownership", "name=shown_name", "email=user.email", "groups", "last_seen=last_seen_at")
+	deviceFields  = columns("serial", "banner", "state", "platform", "ownership", "name=shown_name", "user_name=user.name", "user_email=user.email", "user_mobile=user.mobile", "user_domain=user.domain",
 		"groups", "asset_tag", "tags", "notes", "not_before", "expires_at", "max_uses", "uses", "blocked_at=blocked.at", "block_reason=blocked.reason",
 		"model=facts.model", "product=facts.product", "os_version=facts.os_version", "imei=facts.imei", "udid=facts.udid",
 		"accepted_at", "enrolled_at", "last_seen_at", "created_at", "updated_at", "version")
