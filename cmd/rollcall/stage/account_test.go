@@ -224,7 +224,8 @@ func TestAccountSignsInAgain(t *testing.T) {
 		var refused *iphone.RefusedError
 		p.check("401, and where to sign in", errors.As(err, &refused) && refused.Status == http.StatusUnauthorized && strings.HasPrefix(refused.SignIn, `Bearer method="apple-as-web"`), err)
 		p.check("the device stays managed", ph.Enrolled() && p.device("ACCAGAIN0001").State == "enrolled")
-		ph.checkIn(http.StatusUnauthorized, plist.Dict{"MessageType": "GetBootstrapToken", "EnrollmentID": ph.EnrollmentID()})
+		status, _, err := ph.CheckInRaw(p.ctx, plist.Dict{"MessageType": "GetBootstrapToken", "EnrollmentID": ph.EnrollmentID()})
+		p.check("check-in as well", err == nil && status == http.StatusUnauthorized, status, err)
 
 		provider.Person("bob@example.com")
 		p.check("not as somebody else", ph.SignInAgain(p.ctx, refused, p.account("ann@example.com", "")) != nil)

@@ -21,6 +21,7 @@ func startWithProvider(t *testing.T, dsn string) (*play, *idp.Provider) {
 	p = start(t, dsn, func(o *Options) {
 		o.Change = func(o *app.Options) {
 			o.OIDCIssuer, o.OIDCClientID, o.OIDCClientSecret = provider.Issuer(), "rollcall", "s3cret"
+			o.AccountDays = 90
 			o.OIDCTransport = provider.Client().Transport
 		}
 	})
