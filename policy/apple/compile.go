@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -52,9 +51,14 @@ type compiler struct {
 
 func (c *compiler) note(pointer string, code document.NoteCode, format string, args ...any) {
 	n := document.Note{Pointer: pointer, Code: code, Text: fmt.Sprintf(format, args...)}
-	if !slices.Contains(c.notes, n) {
-		c.notes = append(c.notes, n)
+	// Several keys of one restriction have the same things to say, one after
+	// the other.
+	for i := len(c.notes) - 1; i >= 0 && c.notes[i].Pointer == pointer; i-- {
+		if c.notes[i] == n {
+			return
+		}
 	}
+	c.notes = append(c.notes, n)
 }
 
 // feature is the row of a feature that counts for the target.
