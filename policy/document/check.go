@@ -217,6 +217,9 @@ func (d *Document) checkNetwork(p string, w *WiFi) error {
 		return wrong("wifi_eap", p+"/eap", "eap goes with the security eap, and only with it.", "the security is %s", w.Security)
 	}
 	if e := w.EAP; e != nil {
+		if len(e.Methods) == 0 {
+			return wrong("wifi_eap", p+"/eap/methods", "One or more of tls, ttls, peap, leap, fast, sim and aka.", "there is no method")
+		}
 		if slices.Contains(e.Methods, "tls") && e.Certificate == "" {
 			return wrong("wifi_certificate", p+"/eap/certificate", "The name of a pkcs12 certificate of the policy.", "the method tls needs a certificate")
 		}

@@ -56,6 +56,7 @@ func TestCheck(t *testing.T) {
 		{wifi(`"security":"wep","password":"0123456789"`), ok, ""},
 		{wifi(`"security":"eap"`), "wifi_eap", "/wifi/0/eap"},
 		{wifi(`"security":"open","eap":{"methods":["peap"]}`), "wifi_eap", "/wifi/0/eap"},
+		{wifi(`"security":"eap","eap":{"methods":null}`), "wifi_eap", "/wifi/0/eap/methods"},
 		{wifi(`"security":"eap","eap":{"methods":["tls"]}`), "wifi_certificate", "/wifi/0/eap/certificate"},
 		{wifi(`"security":"eap","eap":{"methods":["tls"],"certificate":"x"}`), "certificate_unknown", "/wifi/0/eap/certificate"},
 		{wifi(`"security":"eap","eap":{"methods":["peap"],"trusted_roots":["x"]}`), "certificate_unknown", "/wifi/0/eap/trusted_roots/0"},
