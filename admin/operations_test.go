@@ -145,7 +145,7 @@ func brokenAPI(t *testing.T) (*API, map[Role]string) {
 		secrets[role] = secret
 	}
 	return &API{
-		Roll: enroll.NewRoll(brokenRoll{}, nil), Imports: importer.New(brokenImports{}, nil, nil), Requests: enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), Gate: enroll.NewGate(brokenGate{}, nil), Restrictions: enroll.NewRestrictions(brokenRestrictions{}, brokenGate{}, nil), Approvals: enroll.NewApprovals(brokenApprovals{}, enroll.NewRoll(brokenRoll{}, nil), nil),
+		Roll: enroll.NewRoll(brokenRoll{}, nil), Imports: importer.New(brokenImports{}, nil, nil), Requests: enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), Codes: enroll.NewCodes(enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), nil, nil), Gate: enroll.NewGate(brokenGate{}, nil), Restrictions: enroll.NewRestrictions(brokenRestrictions{}, brokenGate{}, nil), Approvals: enroll.NewApprovals(brokenApprovals{}, enroll.NewRoll(brokenRoll{}, nil), nil),
 		Decisions: brokenDecisions{}, Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, History: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens,
 		Mobileconfig: func([]byte) (document.Profile, error) { return document.Profile{}, errLeaky }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, secrets

@@ -30,6 +30,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"delivery", testDelivery},
 		{"pushes", testPushes},
 		{"secrets", testSecrets},
+		{"sign-ins", testSignIns},
 		{"identities", testIdentities},
 		{"tokens", testTokens},
 		{"events", testEvents},
