@@ -315,6 +315,11 @@ func (r routes) imports() {
 			imp, err := a.Imports.Cancel(ctx, in.ID)
 			return &body[importView]{viewImport(imp)}, err
 		})
+	add(r, RoleOperator, op("delete-import", http.MethodDelete, "/{id}", "Delete an import",
+		"With its file and plan; what it did to the roll stays. 409 while it is worked on, and for 30 days after it was applied, in which it can be reverted. Imports go by themselves 90 days after the last thing that was done with them."),
+		func(ctx context.Context, in *ImportID) (*struct{}, error) {
+			return nil, a.Imports.DeleteImport(ctx, in.ID, func(imp enroll.Import) error { return imp.Removable(a.now()) })
+		})
 	r.importPresets()
 }
 

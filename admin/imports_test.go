@@ -119,6 +119,7 @@ func TestImportMapped(t *testing.T) {
 	s.do("GET /devices/C39XK2", "").want(200).is("name=Lager", "ownership=personal", "user.domain=corp", "user.email=bernd@example.com")
 	s.do("PATCH /imports/"+id, `{"on_error":"skip"}`).want(409).is("code=import_applied")
 	s.do("POST /imports/"+id+"/cancel", "").want(409).is("code=import_applied")
+	s.do("DELETE /imports/"+id, "").want(409).is("code=import_revertible")
 }
 
 func TestImportStale(t *testing.T) {
@@ -137,6 +138,8 @@ func TestImportStale(t *testing.T) {
 	s.do(fmt.Sprint("POST /imports/", cancelled.at("id"), "/cancel"), "").want(200).is("state=cancelled")
 	s.do(fmt.Sprint("POST /imports/", cancelled.at("id"), "/apply"), "").want(409).is("code=import_cancelled")
 	s.do(fmt.Sprint("GET /imports/", cancelled.at("id"), "/errors.csv"), "").want(409)
+	s.do(fmt.Sprint("DELETE /imports/", cancelled.at("id")), "").want(204)
+	s.do(fmt.Sprint("GET /imports/", cancelled.at("id")), "").want(404)
 }
 
 // TestImportPresets imports the sample of each list of another product as it

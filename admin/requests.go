@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -189,12 +188,16 @@ func (r routes) listRequests() {
 			if err != nil {
 				return nil, err
 			}
-			var failed error
-			out := listOf(rs, p, func(r enroll.Request) string { return r.ID }, func(r enroll.Request) RequestView {
-				v, err := a.requestView(ctx, r)
-				failed = errors.Join(failed, err)
-				return v
-			})
-			return &body[list[RequestView]]{out}, failed
+			ids := make([]string, len(rs))
+			for i, r := range rs {
+				ids[i] = r.DeviceID
+			}
+			serials, err := a.Roll.Serials(ctx, ids)
+			if err != nil {
+				return nil, err
+			}
+			return &body[list[RequestView]]{listOf(rs, p, func(r enroll.Request) string { return r.ID }, func(r enroll.Request) RequestView {
+				return viewRequest(r, serials[r.DeviceID])
+			})}, nil
 		})
 }

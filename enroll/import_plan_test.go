@@ -51,6 +51,10 @@ func TestPlanImportRow(t *testing.T) {
 		{"another name", ptr(stored(func(d *Device) { d.Sources = sources("name", "api") })), with(func(r *ImportRow) { r.DeviceName = "x" }),
 			ptr(stored(func(d *Device) { d.Name = "x" })), ActionChanged, "devicename"},
 		{"another ownership", ptr(stored()), with(func(r *ImportRow) { r.Ownership = OwnershipPersonal }), ptr(stored(func(d *Device) { d.Ownership = OwnershipPersonal })), ActionChanged, "ownership"},
+		{"what the user chose stays", ptr(stored(func(d *Device) { d.Ownership, d.Sources = OwnershipPersonal, sources("ownership", "device") })),
+			with(func(r *ImportRow) { r.Ownership = OwnershipSelectUser }), nil, ActionUnchanged, ""},
+		{"what the user chose is overruled", ptr(stored(func(d *Device) { d.Ownership, d.Sources = OwnershipPersonal, sources("ownership", "device") })),
+			importLine, ptr(stored()), ActionChanged, "ownership"},
 		{"another owner", ptr(stored(func(d *Device) { d.UserID, d.Sources = "b", sources("user", "api") })), importLine, ptr(stored()), ActionChanged, "email"},
 		{"no owner in the file", ptr(stored()), with(func(r *ImportRow) { r.Email, r.Name = "", "" }), nil, ActionUnchanged, ""},
 		{"what agrees keeps its source", ptr(stored(func(d *Device) {

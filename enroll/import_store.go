@@ -51,6 +51,12 @@ type ImportStore interface {
 	// ChangeImport reads, changes and writes an import, locked. A state that
 	// differs takes it from any worker; a cancelled import loses file and plan.
 	ChangeImport(ctx context.Context, id string, change func(Import) (Import, error)) (Import, error)
+	// DeleteImport removes an import with its file and plan if check allows it.
+	// What it did to the roll stays.
+	DeleteImport(ctx context.Context, id string, check func(Import) error) error
+	// DropImports removes imports that nobody works on and with which nothing
+	// was done since a time, and says how many there were.
+	DropImports(ctx context.Context, before time.Time) (int, error)
 
 	// ClaimImport gives a worker the next import that is to be worked on and
 	// that no other has, oldest first; ok is false where there is none.

@@ -137,6 +137,25 @@ type ImportCounts struct {
 	UsersChanged int `json:"users_changed"`
 }
 
+// How long an applied import can at least be reverted, and how long an import is
+// kept after the last thing that was done with it.
+const (
+	ImportRevertWindow = 30 * 24 * time.Hour
+	ImportRetention    = 90 * 24 * time.Hour
+)
+
+// Removable says why an import may not be deleted yet, or nil.
+func (i Import) Removable(now time.Time) error {
+	switch {
+	case i.State.Working():
+		return Errorf(KindConflict, "import_"+string(i.State), "the import is %s", i.State).WithHint("Wait for its end, or cancel it.")
+	case i.State == ImportApplied && now.Before(i.AppliedAt.Add(ImportRevertWindow)):
+		return Errorf(KindConflict, "import_revertible", "the import was applied at %s and can be reverted", utcText(i.AppliedAt)).
+			WithHint("It can be deleted from %s on, or when it has been reverted.", utcText(i.AppliedAt.Add(ImportRevertWindow)))
+	}
+	return nil
+}
+
 // Bad is how many rows cannot be applied.
 func (c ImportCounts) Bad() int { return c.Conflict + c.Error }
 

@@ -31,6 +31,8 @@ type DeviceFilter struct {
 type RollStore interface {
 	Device(ctx context.Context, serial string) (Device, error)
 	DeviceByID(ctx context.Context, id string) (Device, error)
+	// Serials gives the serials of devices by their IDs; unknown ones are left out.
+	Serials(ctx context.Context, ids []string) (map[string]string, error)
 	// Devices lists in the order of serials; Page.After is a serial. A page is
 	// full unless the list ends, so it suits whoever reads all of it.
 	Devices(ctx context.Context, f DeviceFilter, p Page) ([]Device, error)

@@ -367,6 +367,22 @@ func deleteDevices(ctx context.Context, tx *session, ids []string) error {
 	return nil
 }
 
+// Serials implements enroll.RollStore.
+func (s *Store) Serials(ctx context.Context, ids []string) (map[string]string, error) {
+	var rows []struct {
+		ID     string `json:"id"`
+		Serial string `json:"serial"`
+	}
+	if err := s.all(ctx, &rows, `SELECT id, serial FROM devices WHERE `+s.in("id"), s.list(ids)); err != nil {
+		return nil, err
+	}
+	serials := make(map[string]string, len(rows))
+	for _, r := range rows {
+		serials[r.ID] = r.Serial
+	}
+	return serials, nil
+}
+
 // serialsToIDs finds the IDs of devices, locked and in order; KindNotFound for
 // the first serial that is not on the roll.
 func serialsToIDs(ctx context.Context, tx *session, serials []string) ([]string, error) {

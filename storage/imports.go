@@ -233,6 +233,43 @@ func (s *Store) ChangeImport(ctx context.Context, id string, change func(enroll.
 	return changed, nil
 }
 
+// DeleteImport implements enroll.ImportStore.
+func (s *Store) DeleteImport(ctx context.Context, id string, check func(enroll.Import) error) error {
+	return s.write(ctx, func(tx *session) error {
+		row, err := findImport(ctx, tx, id, tx.lock())
+		if err != nil {
+			return err
+		}
+		imp, err := row.imported()
+		if err != nil {
+			return err
+		}
+		if err := check(imp); err != nil {
+			return err
+		}
+		tx.record(ctx, "import", id, map[string]any{"state": imp.State, "file_name": imp.FileName, "sha256": imp.SHA256}, nil)
+		_, err = tx.exec(ctx, `DELETE FROM imports WHERE id = ?`, id) // with file and plan
+		return err
+	})
+}
+
+// DropImports implements enroll.ImportStore, one at a time: each may have many
+// rows.
+func (s *Store) DropImports(ctx context.Context, before time.Time) (int, error) {
+	for total := 0; ; total++ {
+		var n int64
+		err := s.write(ctx, func(tx *session) (err error) {
+			at := micros(before)
+			n, err = tx.exec(ctx, `DELETE FROM imports WHERE id IN (SELECT id FROM imports WHERE state NOT IN ('uploading', 'uploaded', 'planning', 'applying', 'reverting')
+				AND created_at < ? AND planned_at < ? AND applied_at < ? AND reverted_at < ? ORDER BY id LIMIT 1)`, at, at, at, at)
+			return err
+		})
+		if err != nil || n == 0 {
+			return total, err
+		}
+	}
+}
+
 // dropPlan removes the plan of an import, and what else belongs to it.
 func dropPlan(ctx context.Context, tx *session, id string, more ...string) error {
 	for _, table := range append([]string{"import_rows", "import_users", "import_links"}, more...) {

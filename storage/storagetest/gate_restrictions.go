@@ -157,6 +157,38 @@ func testRestrictions(t *testing.T, open func(t *testing.T) *storage.Store) {
 				w.Fatalf("trace %+v", stored.Trace)
 			}
 		},
+		"a group that a rule is about": func(w *world) {
+			w.ok(w.CreateGroup(w.ctx, enroll.Group{ID: enroll.NewID(), Name: "loaners", CreatedAt: start, UpdatedAt: start}))
+			_, _, err := w.restrictions().PutRule(w.ctx, enroll.Rule{Name: "off", Action: enroll.RuleDeny, Conditions: enroll.Conditions{Groups: []string{"loaners"}, Channels: []enroll.Channel{enroll.ChannelProfile}}})
+			w.ok(err)
+			w.kind(w.DeleteGroup(w.ctx, "loaners"), enroll.KindConflict)
+			w.ok(w.ChangeRestrictions(w.ctx, func(s enroll.Settings, _ []enroll.Rule) (enroll.Settings, []enroll.Rule, error) { return s, nil, nil }))
+			w.ok(w.DeleteGroup(w.ctx, "loaners"))
+		},
+		"devices of a user at the same time": func(w *world) {
+			w.settings(func(s *enroll.Settings) { s.DevicesPerUser = 1 })
+			serials := []string{"AAA", "BBB", "CCC", "DDD", "EEE", "FFF"}
+			codes := make(chan enroll.Code, len(serials))
+			for _, serial := range serials {
+				w.put(enroll.Device{Serial: serial, Platform: enroll.PlatformIOS, Ownership: enroll.OwnershipCorporate}, "ann@example.com")
+			}
+			for _, serial := range serials {
+				go func() {
+					d, err := enroll.NewGate(w.Store, nil).Decide(w.ctx, signed(serial))
+					if err != nil {
+						w.Error(err)
+					}
+					codes <- d.Code
+				}()
+			}
+			count := map[enroll.Code]int{}
+			for range serials {
+				count[<-codes]++
+			}
+			if count[enroll.AllowListed] != 1 || count[enroll.DenyUserLimit] != len(serials)-1 {
+				w.Errorf("decided %v", count)
+			}
+		},
 		"devices of a user": func(w *world) {
 			w.settings(func(s *enroll.Settings) { s.DevicesPerUser = 2 })
 			ann := func(serial string) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"rollcall/enroll"
 	"rollcall/policy"
 )
 
@@ -38,6 +39,11 @@ func (a *App) daily(ctx context.Context, now time.Time) {
 		a.log.WarnContext(ctx, "old decisions not removed", "error", err)
 	} else if n > 0 {
 		a.log.InfoContext(ctx, "old decisions removed", "count", n)
+	}
+	if n, err := a.imports.DropImports(ctx, now.Add(-enroll.ImportRetention)); err != nil && ctx.Err() == nil {
+		a.log.WarnContext(ctx, "old imports not removed", "error", err)
+	} else if n > 0 {
+		a.log.InfoContext(ctx, "old imports removed", "count", n)
 	}
 	info, err := a.certificates.Info(ctx)
 	if err == nil && info.Installed && now.After(info.NotAfter.Add(-warnBefore)) {
