@@ -5,6 +5,8 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"rollcall/admin"
@@ -261,15 +263,21 @@ func auditedPolicy(p *policy.Policy) any {
 	if p == nil {
 		return nil
 	}
-	profiles := make(map[string][]string, len(p.Profiles))
-	for _, f := range p.Profiles {
-		types := []string{}
-		for _, payload := range f.Payloads {
-			types = append(types, payload.Type)
-		}
-		profiles[f.ID] = types
+	fields, err := decode[map[string]json.RawMessage](encode(p.Document))
+	if err != nil {
+		panic(err) // a document is an object
 	}
-	return map[string]any{"version": p.Version, "device_name": p.DeviceName, "profiles": profiles}
+	profiles := map[string][]string{}
+	if p.Document.Apple != nil {
+		for _, f := range p.Document.Apple.Profiles {
+			types := []string{}
+			for _, payload := range f.Payloads {
+				types = append(types, payload.Type)
+			}
+			profiles[f.ID] = types
+		}
+	}
+	return map[string]any{"version": p.Version, "priority": p.Priority, "document": slices.Sorted(maps.Keys(fields)), "profiles": profiles}
 }
 
 // Tell writes an event that no change in the database goes with; an ID that is
