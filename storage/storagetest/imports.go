@@ -578,6 +578,30 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 				w.Errorf("dropped %d, %v", n, err)
 			}
 		},
+		"old imports": func(w *world) {
+			im := importer.New(w.Store, nil, slog.New(slog.DiscardHandler))
+			var ids []string
+			for _, name := range []string{"x", "y"} {
+				up, _, err := im.Upload(w.ctx, importer.Upload{File: strings.NewReader(importFile(3, name)), Options: options()})
+				w.ok(err)
+				ids = append(ids, up.ID)
+			}
+			_, err := im.Cancel(w.ctx, ids[0])
+			w.ok(err)
+			if n, err := w.DropImports(w.ctx, time.Now().Add(-time.Hour)); err != nil || n != 0 {
+				w.Errorf("dropped %d that are new, %v", n, err)
+			}
+			if n, err := w.DropImports(w.ctx, time.Now().Add(time.Hour)); err != nil || n != 1 {
+				w.Errorf("dropped %d, %v; one of two is to be planned still", n, err)
+			}
+			refused := func(enroll.Import) error { return enroll.Errorf(enroll.KindConflict, "no", "no") }
+			w.kind(w.DeleteImport(w.ctx, ids[1], refused), enroll.KindConflict)
+			w.ok(w.DeleteImport(w.ctx, ids[1], func(enroll.Import) error { return nil }))
+			w.kind(w.DeleteImport(w.ctx, ids[1], refused), enroll.KindNotFound)
+			if chunk, err := w.ImportChunk(w.ctx, ids[1], 0); err != nil || chunk != nil {
+				w.Errorf("its file is still there, %v", err)
+			}
+		},
 		"leases": func(w *world) {
 			im := importer.New(w.Store, nil, slog.New(slog.DiscardHandler))
 			up, _, err := im.Upload(w.ctx, importer.Upload{File: strings.NewReader(importFile(3, "x")), Options: options()})
