@@ -18,7 +18,8 @@ func bad(code, format string, args ...any) error {
 
 // statusOf is the one switch from an error to the status a device gets. There
 // is no 401 in it: a device that is answered 401 removes its management, so
-// only a refused Authenticate says so, on purpose.
+// only a refused Authenticate says so, on purpose, and AskToSignIn, to devices
+// that understand it in another way.
 func statusOf(err error) int {
 	switch enroll.KindOf(err) {
 	case enroll.KindInvalid, enroll.KindNotFound, enroll.KindConflict, enroll.KindUnauthorized:

@@ -13,6 +13,7 @@ type RequestCommands struct {
 	List   requestList   `cmd:"" help:"List the enrollment requests."`
 	Cancel requestCancel `cmd:"" help:"Withdraw an enrollment request."`
 	Resend requestResend `cmd:"" help:"Send an enrollment request again."`
+	Code   requestCode   `cmd:"" help:"Make the code that a user types in Setup Assistant, or while signing in to a device."`
 }
 
 var (

@@ -68,6 +68,10 @@ func TestAccountBYOD(t *testing.T) {
 		p.check("no serial among what the device tells", p.device(serial).Facts != nil && p.device(serial).Facts.IMEI == "")
 		id := p.command(serial, "DeviceInformation", object{"Queries": []string{"OSVersion"}})
 		p.check("it obeys", p.done(serial, id).State == "acknowledged")
+		certificate, _ := ph.Identity()
+		renewed := p.done(serial, p.command(serial, "Renew", nil))
+		next, _ := ph.Identity()
+		p.check("its identity is renewed, in the same mode", renewed.State == "acknowledged" && !next.Equal(certificate) && ph.mdmPayload()["EnrollmentMode"] == "BYOD", renewed.Error)
 
 		p.must(ph.RemoveProfileByUser(p.ctx))
 		p.check("and leaves", p.device(serial).State == "unenrolled")

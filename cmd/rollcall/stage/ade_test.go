@@ -183,6 +183,46 @@ func indefinite(t *testing.T, der []byte) []byte {
 	return append(append([]byte{0x30, 0x80}, der[4:]...), 0, 0)
 }
 
+// TestADEHostileBytes feeds every bomb to every new door.
+func TestADEHostileBytes(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *play) {
+		c := p.adeProfile("hostile", signedInBy(dep.AuthenticationRequest))
+		for _, b := range bombs(t) {
+			header := base64.StdEncoding.EncodeToString(b.body[:min(len(b.body), 32<<10)])
+			text := url.QueryEscape(string(b.body[:min(len(b.body), 2<<10)]))
+			for name, status := range map[string]func() (*http.Response, []byte){
+				"machine info": func() (*http.Response, []byte) {
+					return p.send(http.MethodPost, c.URL, "application/pkcs7-signature", bytes.NewReader(b.body))
+				},
+				"account machine info": func() (*http.Response, []byte) {
+					return p.send(http.MethodPost, "/enroll/account/byod", "application/pkcs7-signature", bytes.NewReader(b.body))
+				},
+				"machine info of web view": func() (*http.Response, []byte) {
+					return p.send(http.MethodGet, c.ConfigurationWebURL, "", nil, "X-Apple-Aspen-Deviceinfo", header)
+				},
+				"code": func() (*http.Response, []byte) {
+					return p.send(http.MethodPost, c.ConfigurationWebURL, "application/x-www-form-urlencoded", bytes.NewReader(b.body))
+				},
+				"callback": func() (*http.Response, []byte) {
+					return p.send(http.MethodGet, "/enroll/oidc/callback?state="+text, "", nil)
+				},
+				"user": func() (*http.Response, []byte) {
+					return p.send(http.MethodGet, "/.well-known/com.apple.remotemanagement?user-identifier="+text, "", nil)
+				},
+			} {
+				if len(b.body) == 0 && name == "machine info of web view" {
+					continue
+				}
+				res, answer := status()
+				p.check(b.name+" as "+name+" is answered 4xx, and not 401", res.StatusCode >= 400 && res.StatusCode < 500 && res.StatusCode != http.StatusUnauthorized, res.StatusCode, string(answer))
+				p.noInternals(string(answer))
+			}
+		}
+		p.check("nothing panicked", !strings.Contains(p.log.String(), "panic"))
+		p.check("nothing was decided", p.rows("decisions", "") == 0)
+	})
+}
+
 // TestADEUpdatesFirst: a device with an old system is told to update, which it
 // does, and comes back; one that cannot is let in by the gate as it is.
 func TestADEUpdatesFirst(t *testing.T) {
