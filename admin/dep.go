@@ -13,17 +13,17 @@ import (
 )
 
 type DEPAccountView struct {
-	Name             string                   `json:"name"`
-	AddAsPreEnrolled bool                     `json:"add_as_pre_enrolled" doc:"Add as Pre-enrolled Device: every device that Apple lists becomes a row of the roll."`
-	Default          dep.Named                `json:"default" doc:"What devices get."`
-	Families         map[dep.Family]dep.Named `json:"families" doc:"What devices of iPhone, iPad, Mac or AppleTV get instead."`
-	Certificate      string                   `json:"certificate_pem" doc:"For Apple's portal."`
-	Token            *depTokenView            `json:"token,omitempty" doc:"Absent: none was uploaded."`
-	Server           *depServerView           `json:"server,omitempty" doc:"What Apple says of it."`
-	Devices          int                      `json:"devices" doc:"Devices that Apple lists."`
-	Sync             depSyncView              `json:"sync"`
-	CreatedAt        time.Time                `json:"created_at"`
-	UpdatedAt        time.Time                `json:"updated_at"`
+	Name             string                          `json:"name"`
+	AddAsPreEnrolled bool                            `json:"add_as_pre_enrolled" doc:"Add as Pre-enrolled Device: every device that Apple lists becomes a row of the roll."`
+	Default          dep.NamedDefault                `json:"default" doc:"What devices get."`
+	Families         map[dep.Family]dep.NamedDefault `json:"families" doc:"What devices of iPhone, iPad, Mac or AppleTV get instead."`
+	Certificate      string                          `json:"certificate_pem" doc:"For Apple's portal."`
+	Token            *depTokenView                   `json:"token,omitempty" doc:"Absent: none was uploaded."`
+	Server           *depServerView                  `json:"server,omitempty" doc:"What Apple says of it."`
+	Devices          int                             `json:"devices" doc:"Devices that Apple lists."`
+	Sync             depSyncView                     `json:"sync"`
+	CreatedAt        time.Time                       `json:"created_at"`
+	UpdatedAt        time.Time                       `json:"updated_at"`
 }
 
 type depTokenView struct {
@@ -41,12 +41,26 @@ type depServerView struct {
 }
 
 type depSyncView struct {
-	Running   bool         `json:"running"`
-	StartedAt time.Time    `json:"started_at,omitzero"`
-	DoneAt    time.Time    `json:"done_at,omitzero" doc:"Last time that everything was brought up to date."`
-	DueAt     time.Time    `json:"due_at,omitzero"`
-	Failures  int          `json:"failures" doc:"Runs in a row that came to nothing."`
-	Problem   *dep.Problem `json:"problem,omitempty"`
+	Running   bool            `json:"running"`
+	StartedAt time.Time       `json:"started_at,omitzero"`
+	DoneAt    time.Time       `json:"done_at,omitzero" doc:"Last time that everything was brought up to date."`
+	DueAt     time.Time       `json:"due_at,omitzero"`
+	Failures  int             `json:"failures" doc:"Runs in a row that came to nothing."`
+	Problem   *depProblemView `json:"problem,omitempty" doc:"Why the last one did."`
+}
+
+type depProblemView struct {
+	Code  string    `json:"code"`
+	Text  string    `json:"text"`
+	Hint  string    `json:"hint,omitempty"`
+	Since time.Time `json:"since"`
+}
+
+func viewDEPProblem(p *dep.Problem) *depProblemView {
+	if p == nil {
+		return nil
+	}
+	return &depProblemView{p.Code, p.Text, p.Hint, utc(p.Since)}
 }
 
 func (a *API) viewDEPAccount(acc dep.Account, profiles []dep.Profile) DEPAccountView {
@@ -54,10 +68,12 @@ func (a *API) viewDEPAccount(acc dep.Account, profiles []dep.Profile) DEPAccount
 	for _, p := range profiles {
 		names[p.ID] = p.Name
 	}
-	named := func(d dep.Default) dep.Named { return dep.Named{Group: d.Group, Profile: names[d.ProfileID]} }
-	v := DEPAccountView{Name: acc.Name, AddAsPreEnrolled: acc.AddAsPreEnrolled, Default: named(acc.Default), Families: map[dep.Family]dep.Named{}, Certificate: string(acc.CertificatePEM),
+	named := func(d dep.Default) dep.NamedDefault {
+		return dep.NamedDefault{Group: d.Group, Profile: names[d.ProfileID]}
+	}
+	v := DEPAccountView{Name: acc.Name, AddAsPreEnrolled: acc.AddAsPreEnrolled, Default: named(acc.Default), Families: map[dep.Family]dep.NamedDefault{}, Certificate: string(acc.CertificatePEM),
 		Devices: acc.Devices, CreatedAt: utc(acc.CreatedAt), UpdatedAt: utc(acc.UpdatedAt),
-		Sync: depSyncView{Running: acc.Sync.Running, StartedAt: utc(acc.Sync.StartedAt), DoneAt: utc(acc.Sync.DoneAt), DueAt: utc(acc.Sync.DueAt), Failures: acc.Sync.Failures, Problem: acc.Sync.Problem}}
+		Sync: depSyncView{Running: acc.Sync.Running, StartedAt: utc(acc.Sync.StartedAt), DoneAt: utc(acc.Sync.DoneAt), DueAt: utc(acc.Sync.DueAt), Failures: acc.Sync.Failures, Problem: viewDEPProblem(acc.Sync.Problem)}}
 	for f, d := range acc.Families {
 		v.Families[f] = named(d)
 	}
@@ -85,14 +101,14 @@ type DEPAccountParam struct {
 	Account string `path:"account" maxLength:"255" doc:"Name of the account."`
 }
 
-// depInput is what can be said of an account.
-type depInput struct {
-	AddAsPreEnrolled *bool                     `json:"add_as_pre_enrolled,omitempty" doc:"Switching it on adds the devices that are known already. Switching it off leaves the rows that are there."`
-	Default          *dep.Named                `json:"default,omitempty" doc:"Of the account, with both fields."`
-	Families         *map[dep.Family]dep.Named `json:"families,omitempty" doc:"Of iPhone, iPad, Mac and AppleTV; all of them together. A blank field is that of default."`
+// DEPInput is what can be said of an account.
+type DEPInput struct {
+	AddAsPreEnrolled *bool                            `json:"add_as_pre_enrolled,omitempty" doc:"Switching it on adds the devices that are known already. Switching it off leaves the rows that are there."`
+	Default          *dep.NamedDefault                `json:"default,omitempty" doc:"Of the account, with both fields."`
+	Families         *map[dep.Family]dep.NamedDefault `json:"families,omitempty" doc:"Of iPhone, iPad, Mac and AppleTV; all of them together. A blank field is that of default."`
 }
 
-func (in depInput) input() dep.Input {
+func (in DEPInput) input() dep.Input {
 	return dep.Input{AddAsPreEnrolled: in.AddAsPreEnrolled, Default: in.Default, Families: in.Families}
 }
 
@@ -122,7 +138,7 @@ func (r routes) dep() {
 	type createAccount struct {
 		Body struct {
 			Name string `json:"name" minLength:"1" maxLength:"255"`
-			depInput
+			DEPInput
 		}
 	}
 	create := depOperation("create-dep-account", http.MethodPost, "/accounts", "Make a DEP account", "With a key of its own. Its certificate goes to Apple's portal, which gives a server token for it.")
@@ -142,7 +158,7 @@ func (r routes) dep() {
 		DEPAccountParam
 		Body struct {
 			Name *string `json:"name,omitempty" minLength:"1" maxLength:"255"`
-			depInput
+			DEPInput
 		}
 	}
 	add(r, RoleAdmin, depOperation("patch-dep-account", http.MethodPatch, "/accounts/{account}", "Change a DEP account", "Fields that are left out stay as they are. It is synchronised at once."),
@@ -222,6 +238,12 @@ type DEPDifferenceView struct {
 	Since   time.Time     `json:"since,omitzero"`
 }
 
+// DEPReportParams are those of a report.
+type DEPReportParams struct {
+	Account    string `query:"account" maxLength:"255" doc:"Name of an account. Left out: all."`
+	SilentDays int    `query:"silent_days" minimum:"0" maximum:"3650" default:"14" doc:"How long a device with a profile may take to enroll."`
+}
+
 // depDevices declares what is about devices and the differences between lists.
 func (r routes) depDevices() {
 	a := r.a
@@ -265,22 +287,18 @@ func (r routes) depDevices() {
 			return &body[disowned]{disowned{out}}, err
 		})
 
-	type reportParams struct {
-		Account    string `query:"account" maxLength:"255" doc:"Name of an account. Left out: all."`
-		SilentDays int    `query:"silent_days" minimum:"0" maximum:"3650" default:"14" doc:"How long a device with a profile may take to enroll."`
-	}
-	since := func(in reportParams) time.Time { return a.now().AddDate(0, 0, -in.SilentDays) }
+	since := func(in DEPReportParams) time.Time { return a.now().AddDate(0, 0, -in.SilentDays) }
 	type counts struct {
 		Counts map[dep.Finding]int `json:"counts" doc:"Devices by finding: not_on_roll, not_in_dep, not_assigned, silent, in_two_accounts."`
 	}
 	add(r, RoleViewer, depOperation("get-dep-report", http.MethodGet, "/report", "Compare Apple's lists, the roll and the enrolled devices", ""),
-		func(ctx context.Context, in *reportParams) (*body[counts], error) {
+		func(ctx context.Context, in *DEPReportParams) (*body[counts], error) {
 			n, err := a.DEP.CountFindings(ctx, in.Account, since(*in))
 			return &body[counts]{counts{n}}, err
 		})
 	type listDifferences struct {
 		Finding dep.Finding `path:"finding" enum:"not_on_roll,not_in_dep,not_assigned,silent,in_two_accounts"`
-		reportParams
+		DEPReportParams
 		ListParams
 	}
 	add(r, RoleViewer, depOperation("list-dep-differences", http.MethodGet, "/report/{finding}", "List the devices of a finding",
@@ -290,7 +308,7 @@ func (r routes) depDevices() {
 			if err != nil {
 				return nil, err
 			}
-			rows, err := a.DEP.FindingRows(ctx, in.Finding, in.Account, since(in.reportParams), p.After, p.Limit)
+			rows, err := a.DEP.FindingRows(ctx, in.Finding, in.Account, since(in.DEPReportParams), p.After, p.Limit)
 			if err != nil {
 				return nil, err
 			}

@@ -10,16 +10,16 @@ import (
 )
 
 type ADEProfileView struct {
-	Name           string             `json:"name"`
-	Settings       dep.Settings       `json:"settings" doc:"By Apple's names."`
-	Authentication dep.Authentication `json:"authentication" enum:"none,request,oidc"`
-	MinimumOS      map[string]string  `json:"minimum_os" doc:"By family; an older device is told to update first."`
-	Version        int64              `json:"version" doc:"Grows with what Apple has to be told."`
-	Apple          *adeVersionView    `json:"apple,omitempty" doc:"The newest version that Apple knows. Absent: none yet."`
-	Pending        bool               `json:"pending" doc:"Apple is to be told the newest version yet."`
-	Problem        *dep.Problem       `json:"problem,omitempty" doc:"Why Apple did not take it."`
-	CreatedAt      time.Time          `json:"created_at"`
-	UpdatedAt      time.Time          `json:"updated_at"`
+	Name           string              `json:"name"`
+	Settings       dep.ProfileSettings `json:"settings" doc:"By Apple's names."`
+	Authentication dep.Authentication  `json:"authentication" enum:"none,request,oidc"`
+	MinimumOS      map[string]string   `json:"minimum_os" doc:"By family; an older device is told to update first."`
+	Version        int64               `json:"version" doc:"Grows with what Apple has to be told."`
+	Apple          *adeVersionView     `json:"apple,omitempty" doc:"The newest version that Apple knows. Absent: none yet."`
+	Pending        bool                `json:"pending" doc:"Apple is to be told the newest version yet."`
+	Problem        *depProblemView     `json:"problem,omitempty" doc:"Why Apple did not take it."`
+	CreatedAt      time.Time           `json:"created_at"`
+	UpdatedAt      time.Time           `json:"updated_at"`
 }
 
 type adeVersionView struct {
@@ -41,7 +41,7 @@ type adeChanged struct {
 }
 
 func viewADEProfile(p dep.Profile) ADEProfileView {
-	v := ADEProfileView{Name: p.Name, Settings: p.Settings, Authentication: p.Authentication, MinimumOS: p.MinimumOS, Version: p.Version, Pending: p.Pending(), Problem: p.Problem,
+	v := ADEProfileView{Name: p.Name, Settings: p.Settings, Authentication: p.Authentication, MinimumOS: p.MinimumOS, Version: p.Version, Pending: p.Pending(), Problem: viewDEPProblem(p.Problem),
 		CreatedAt: utc(p.CreatedAt), UpdatedAt: utc(p.UpdatedAt)}
 	if v.MinimumOS == nil {
 		v.MinimumOS = map[string]string{}
@@ -81,9 +81,9 @@ func (r routes) depProfiles() {
 	type putProfile struct {
 		ADEProfileParam
 		Body struct {
-			Settings       *dep.Settings       `json:"settings,omitempty" doc:"All of them, by Apple's names."`
-			Authentication *dep.Authentication `json:"authentication,omitempty" enum:"none,request,oidc" doc:"How the person in front of the device proves who they are: not, by the code of their enrollment request, or by the OpenID provider."`
-			MinimumOS      *map[string]string  `json:"minimum_os,omitempty" doc:"By family: iPhone, iPad, Mac, AppleTV." example:"{\"iPad\": \"26.1\"}"`
+			Settings       *dep.ProfileSettings `json:"settings,omitempty" doc:"All of them, by Apple's names."`
+			Authentication *dep.Authentication  `json:"authentication,omitempty" enum:"none,request,oidc" doc:"How the person in front of the device proves who they are: not, by the code of their enrollment request, or by the OpenID provider."`
+			MinimumOS      *map[string]string   `json:"minimum_os,omitempty" doc:"By family: iPhone, iPad, Mac, AppleTV." example:"{\"iPad\": \"26.1\"}"`
 		}
 	}
 	add(r, RoleAdmin, orCreated[adeChangeView](r, depOperation("put-ade-profile", http.MethodPut, path, "Make or change an ADE profile",

@@ -29,12 +29,12 @@ func NewAccounts(store Store, clouds *Clouds, kick func(), now func() time.Time)
 type Input struct {
 	Name             *string
 	AddAsPreEnrolled *bool
-	Default          *Named
-	Families         *map[Family]Named // all of them
+	Default          *NamedDefault
+	Families         *map[Family]NamedDefault // all of them
 }
 
-// Named is a Default with the name of the profile.
-type Named struct {
+// NamedDefault is a Default with the name of the profile.
+type NamedDefault struct {
 	Group   string `json:"group,omitempty" maxLength:"255" doc:"A static group that new devices join; it is made where it is missing."`
 	Profile string `json:"profile,omitempty" maxLength:"255" doc:"Name of the account's profile that devices get."`
 }
@@ -84,7 +84,7 @@ func (in Input) apply(a *Account, profiles []Profile) error {
 	if in.AddAsPreEnrolled != nil {
 		a.AddAsPreEnrolled = *in.AddAsPreEnrolled
 	}
-	resolve := func(n Named) (Default, error) {
+	resolve := func(n NamedDefault) (Default, error) {
 		d := Default{Group: n.Group}
 		if n.Group != "" {
 			if err := checkName("the group", n.Group); err != nil {
@@ -200,7 +200,7 @@ func (s *Accounts) Sync(ctx context.Context, name string, full bool) (Account, e
 
 // ProfileInput is what an admin says of a profile; nil fields stay as they are.
 type ProfileInput struct {
-	Settings       *Settings
+	Settings       *ProfileSettings
 	Authentication *Authentication
 	MinimumOS      *map[string]string
 }

@@ -108,7 +108,7 @@ func TestProfileCheck(t *testing.T) {
 }
 
 func TestToldProfile(t *testing.T) {
-	p := Profile{Name: "Standard", Authentication: AuthenticationRequest, Settings: Settings{AwaitConfigured: true}}
+	p := Profile{Name: "Standard", Authentication: AuthenticationRequest, Settings: ProfileSettings{AwaitConfigured: true}}
 	got := p.told("https://mdm.example.com", "secret", []byte{1, 2})
 	if got.URL != "https://mdm.example.com/enroll/ade/secret" || got.WebURL != "https://mdm.example.com/enroll/ade/secret/web" || !got.AwaitConfigured || len(got.AnchorCerts) != 1 {
 		t.Errorf("%+v", got)

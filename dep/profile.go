@@ -14,9 +14,9 @@ import (
 	"rollcall/enroll"
 )
 
-// Settings is what an admin says of a profile, with Apple's names and, where it
+// ProfileSettings is what an admin says of a profile, with Apple's names and, where it
 // is left out, Apple's defaults (Apple: Profile). The URLs are the server's.
-type Settings struct {
+type ProfileSettings struct {
 	AllowPairing        *bool    `json:"allow_pairing,omitempty" doc:"Before iOS 13."`
 	AutoAdvance         bool     `json:"auto_advance_setup,omitempty" doc:"A Mac or Apple TV on Ethernet goes through Setup Assistant by itself. Needs language and region."`
 	AwaitConfigured     bool     `json:"await_device_configured,omitempty" doc:"The device waits in Setup Assistant until it has its policies."`
@@ -38,7 +38,7 @@ type Settings struct {
 }
 
 // apple is the profile as Apple is told it.
-func (s Settings) apple(name, entry, web string) cloud.Profile {
+func (s ProfileSettings) apple(name, entry, web string) cloud.Profile {
 	return cloud.Profile{Name: name, URL: entry, WebURL: web, AnchorCerts: s.AnchorCerts, SupervisingHosts: s.SupervisingHosts, AllowPairing: s.AllowPairing,
 		AutoAdvance: s.AutoAdvance, AwaitConfigured: s.AwaitConfigured, Supervised: s.Supervised, Mandatory: s.Mandatory, MDMRemovable: s.MDMRemovable,
 		MultiUser: s.MultiUser, ReturnToService: s.ReturnToService, NoProfileFromBackup: s.NoProfileFromBackup, Department: s.Department, Magic: s.Magic,
@@ -52,7 +52,7 @@ type Profile struct {
 	ID             string // UUIDv7
 	AccountID      string
 	Name           string // unique in its account
-	Settings       Settings
+	Settings       ProfileSettings
 	Authentication Authentication
 	MinimumOS      map[string]string // by family; missing: any
 

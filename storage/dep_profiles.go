@@ -37,7 +37,7 @@ func (r depProfileRow) profile() (dep.Profile, error) {
 	var errs [3]error
 	p := dep.Profile{ID: r.ID, AccountID: r.AccountID, Name: r.Name, Authentication: dep.Authentication(r.Authentication), Version: r.Version, UUID: r.UUID, Defined: r.Defined,
 		DefinedAt: instant(r.DefinedAt), CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt)}
-	p.Settings, errs[0] = decode[dep.Settings](r.Settings)
+	p.Settings, errs[0] = decode[dep.ProfileSettings](r.Settings)
 	p.MinimumOS, errs[1] = decode[map[string]string](r.MinimumOS)
 	p.Problem, errs[2] = decode[*dep.Problem](r.Problem)
 	return p, errors.Join(errs[:]...)

@@ -86,9 +86,9 @@ func (p *program) account(name string, at *simdep.Account) {
 	p.must(err)
 	p.must(p.token(name, at, a, false))
 	removable, supervised := false, true
-	_, _, _, err = p.accounts.PutProfile(p.ctx, name, "Standard", dep.ProfileInput{Settings: &dep.Settings{AwaitConfigured: true, MDMRemovable: &removable, Supervised: &supervised}})
+	_, _, _, err = p.accounts.PutProfile(p.ctx, name, "Standard", dep.ProfileInput{Settings: &dep.ProfileSettings{AwaitConfigured: true, MDMRemovable: &removable, Supervised: &supervised}})
 	p.must(err)
-	p.change(name, dep.Input{Default: &dep.Named{Profile: "Standard"}})
+	p.change(name, dep.Input{Default: &dep.NamedDefault{Profile: "Standard"}})
 }
 
 func (p *program) token(name string, at *simdep.Account, a dep.Account, force bool) error {
