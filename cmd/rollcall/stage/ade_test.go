@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -331,6 +333,46 @@ func TestADECodesAreNotGuessed(t *testing.T) {
 		p.clock.advance(enroll.CodeWindow + time.Minute)
 		p.check("until a while has passed", try(code) == http.StatusOK)
 		p.check("and then once", try(code) == http.StatusForbidden)
+	})
+}
+
+// TestADEGateIsAskedOnce: a form that is sent many times at once is one sign-in,
+// one decision and one profile.
+func TestADEGateIsAskedOnce(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *play) {
+		p.roll("ADEONCE00001")
+		c := p.adeProfile("once", signedInBy(dep.AuthenticationRequest))
+		code := p.code(p.invite("ADEONCE00001"))
+		device, _, _ := p.deviceIdentity("ADEONCE00001")
+		body, err := cms.Sign(plist.Marshal(machineInfo("ADEONCE00001")), device.cert, device.key, cms.SignOptions{})
+		p.must(err)
+		res, _ := p.send(http.MethodGet, c.ConfigurationWebURL, "", nil, "X-Apple-Aspen-Deviceinfo", base64.StdEncoding.EncodeToString(body))
+		cookie, _, _ := strings.Cut(res.Header.Get("Set-Cookie"), ";")
+		var profiles atomic.Int64
+		var taps sync.WaitGroup
+		for range 8 {
+			taps.Go(func() {
+				req, err := http.NewRequestWithContext(p.ctx, http.MethodPost, c.ConfigurationWebURL, strings.NewReader(url.Values{"code": {code}}.Encode()))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				req.Header.Set("Cookie", cookie)
+				res, err := p.client.Do(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				res.Body.Close()
+				if res.StatusCode == http.StatusOK {
+					profiles.Add(1)
+				}
+			})
+		}
+		taps.Wait()
+		p.check("one profile", profiles.Load() == 1, profiles.Load())
+		p.check("one decision", len(p.decisions("ADEONCE00001")) == 1, len(p.decisions("ADEONCE00001")))
 	})
 }
 
