@@ -207,7 +207,7 @@ func (r routes) dep() {
 	}
 	now := depOperation("sync-dep-account", http.MethodPost, "/accounts/{account}/sync", "Synchronise now", "Instead of at the next half hour. Read the account to see when it is done.")
 	now.DefaultStatus = http.StatusAccepted
-	add(r, RoleOperator, now, func(ctx context.Context, in *syncNow) (*body[DEPAccountView], error) {
+	add(r, RoleAdmin, now, func(ctx context.Context, in *syncNow) (*body[DEPAccountView], error) {
 		acc, err := a.DEP.Sync(ctx, in.Account, in.Body != nil && in.Body.Full)
 		return a.depAccount(ctx, acc, err)
 	})
