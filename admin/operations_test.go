@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/gorilla/mux"
 
+	"rollcall/dep"
 	"rollcall/enroll"
 	"rollcall/enroll/importer"
 	"rollcall/mdm"
@@ -39,6 +40,7 @@ type (
 	brokenRestrictions struct{ enroll.RestrictionStore }
 	brokenApprovals    struct{ enroll.ApprovalStore }
 	brokenPolicies     struct{ policy.Store }
+	brokenDEP          struct{ dep.Store }
 	broken             struct{}
 )
 
@@ -74,6 +76,9 @@ func (brokenApprovals) Approval(context.Context, string) (enroll.Approval, error
 }
 func (brokenDecisions) Decision(context.Context, string) (enroll.Decision, error) {
 	return enroll.Decision{}, errLeaky
+}
+func (brokenDEP) Account(context.Context, string) (dep.Account, error) {
+	return dep.Account{}, errLeaky
 }
 func (brokenPolicies) Policy(context.Context, string) (policy.Policy, error) {
 	return policy.Policy{}, errLeaky
@@ -146,7 +151,7 @@ func brokenAPI(t *testing.T) (*API, map[Role]string) {
 	}
 	return &API{
 		Roll: enroll.NewRoll(brokenRoll{}, nil), Imports: importer.New(brokenImports{}, nil, nil), Requests: enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), Codes: enroll.NewCodes(enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), nil, nil), Gate: enroll.NewGate(brokenGate{}, nil), Restrictions: enroll.NewRestrictions(brokenRestrictions{}, brokenGate{}, nil), Approvals: enroll.NewApprovals(brokenApprovals{}, enroll.NewRoll(brokenRoll{}, nil), nil),
-		Decisions: brokenDecisions{}, Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, History: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens,
+		DEP: dep.NewAccounts(brokenDEP{}, nil, func() {}, nil), Decisions: brokenDecisions{}, Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, History: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens,
 		Mobileconfig: func([]byte) (document.Profile, error) { return document.Profile{}, errLeaky }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, secrets
 }
@@ -183,6 +188,13 @@ var requestsFor = map[string]struct{ contentType, body string }{
 	"put-push-certificate":        {"application/json", `{"certificate_pem":"x"}`},
 	"test-mail":                   {"application/json", `{"to":"a@example.com"}`},
 	"create-token":                {"application/json", `{"name":"t","role":"viewer"}`},
+	"create-dep-account":          {"application/json", `{"name":"Berlin"}`},
+	"patch-dep-account":           {"application/json", `{"add_as_pre_enrolled":true}`},
+	"put-dep-token":               {"application/pkcs7-mime", "Content-Type: application/pkcs7-mime\r\n\r\n"},
+	"sync-dep-account":            {"application/json", `{"full":true}`},
+	"put-dep-discovery":           {"application/json", `{"url":"https://mdm.example.com/"}`},
+	"disown-dep-devices":          {"application/json", `{"serials":["SERIAL1"],"confirm":"release for good"}`},
+	"put-ade-profile":             {"application/json", `{"authentication":"none"}`},
 	"create-webhook":              {"application/json", `{"url":"https://hooks.example.com/"}`},
 	"put-webhook":                 {"application/json", `{"enabled":false}`},
 	"run-batch":                   {"application/json", `{"atomic":true,"operations":[{"method":"DELETE","path":"/devices/SERIAL1"}]}`},
