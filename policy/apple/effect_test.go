@@ -78,7 +78,14 @@ func fields(pointer string, t reflect.Type, depth int, out *[]string) {
 func outcome(t *testing.T, d document.Document, target document.Target) string {
 	t.Helper()
 	p, notes := apple.Compile(d, target)
-	b, err := json.Marshal([]any{p, notes})
+	var texts []string
+	for _, s := range p.Settings {
+		texts = append(texts, s.Title, s.Pointer)
+	}
+	for _, a := range p.Apps {
+		texts = append(texts, a.Title, a.Pointer)
+	}
+	b, err := json.Marshal([]any{p, notes, texts})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -146,7 +153,7 @@ func TestEmptyRestrictsNothing(t *testing.T) {
 		"elsewhere": {Apps: &document.Apps{Required: []document.App{{Package: "com.example"}}}, VPN: []document.VPN{{Name: "a", AndroidPackage: "b"}}, SingleApp: &document.App{Package: "com.example"}},
 	} {
 		for _, target := range []document.Target{phone("26.1"), {}, {Platform: enroll.PlatformIOS, UserEnrollment: true}} {
-			if got := outcome(t, d, target); got != `[{"Profiles":null,"Settings":null,"Apps":null,"Declarations":null},null]` {
+			if got := outcome(t, d, target); got != `[{"Profiles":null,"Settings":null,"Apps":null,"Declarations":null},null,null]` {
 				t.Errorf("%s for %+v: %s", name, target, got)
 			}
 		}
@@ -291,6 +298,26 @@ func TestPlanIsStable(t *testing.T) {
 	}
 	for _, a := range p.Apps {
 		put("app " + a.Key)
+	}
+}
+
+// TestSameContentSameJSON: what stands elsewhere in the document, or is called
+// something else, is not another setting or app.
+func TestSameContentSameJSON(t *testing.T) {
+	app := document.App{Name: "Office", BundleID: "com.example.office"}
+	renamed := app
+	renamed.Name = "Bureau"
+	var all [2][]byte
+	for i, d := range []document.Document{{Apps: &document.Apps{Required: []document.App{app}}}, {Apps: &document.Apps{Required: []document.App{{BundleID: "a.b"}, renamed}}}} {
+		p, _ := apple.Compile(d, phone("26.1"))
+		b, err := json.Marshal(p.Apps[len(p.Apps)-1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[i] = b
+	}
+	if string(all[0]) != string(all[1]) {
+		t.Errorf("\n%s\n%s", all[0], all[1])
 	}
 }
 

@@ -3,7 +3,9 @@ package apple
 import "rollcall/policy/document"
 
 // Plan is what a document becomes on one device. Keys are stable names, unique
-// in the plan, of what they hold ("restrictions", "wifi.1f0c9a2e").
+// in the plan, of what they hold ("restrictions", "wifi.1f0c9a2e"). The JSON of
+// a Profile, Setting or Install changes when what is sent changes: where in the
+// document it stands, and what people call it, is not part of it.
 type Plan struct {
 	Profiles     []Installable
 	Settings     []Setting
@@ -25,8 +27,8 @@ type Installable struct {
 // is no longer in the plan: Apple knows no way to take one back.
 type Setting struct {
 	Key     string
-	Title   string
-	Pointer string
+	Title   string        `json:"-"`
+	Pointer string        `json:"-"`
 	Item    string        // "DeviceName", "Bluetooth", "DataRoaming", ...
 	Content document.Dict // the item's keys beside Item
 }
@@ -36,8 +38,8 @@ type Setting struct {
 // another is what the device will call it.
 type Install struct {
 	Key           string
-	Title         string
-	Pointer       string
+	Title         string `json:"-"`
+	Pointer       string `json:"-"`
 	AppStoreID    int64
 	BundleID      string // empty: known only from the answer to InstallApplication
 	ManifestURL   string
