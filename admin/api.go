@@ -64,6 +64,7 @@ type API struct {
 	Snapshots        Snapshots
 	Atomic           Atomic
 	Mobileconfig     func(data []byte) (document.Profile, error) // decodes an unsigned or signed profile
+	Organization     string                                      // the variable of policies
 	PublicURL        string                                      // "https://mdm.example.com", where phones find this server
 	Kick             func()                                      // wakes delivery and push workers after a change
 	Now              func() time.Time
@@ -179,8 +180,20 @@ func (a *API) mount(router *mux.Router) huma.API {
 }
 
 // schemaName is the name of a type in the document: DeviceView is a Device.
+// Types of some rooms are told from those of others by a prefix.
 func schemaName(t reflect.Type, hint string) string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if prefix, ok := schemaPrefixes[t.PkgPath()]; ok {
+		return prefix + huma.DefaultSchemaNamer(t, hint)
+	}
 	return strings.TrimSuffix(huma.DefaultSchemaNamer(t, hint), "View")
+}
+
+var schemaPrefixes = map[string]string{
+	reflect.TypeFor[document.Document]().PkgPath(): "Policy",
+	reflect.TypeFor[dep.Problem]().PkgPath():       "DEP",
 }
 
 const (

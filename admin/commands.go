@@ -39,40 +39,9 @@ func viewCommand(c mdm.CommandRecord) commandView {
 	return v
 }
 
-type receiptView struct {
-	EnrolledAt   time.Time         `json:"enrolled_at,omitzero"`
-	CompletedAt  time.Time         `json:"completed_at,omitzero" doc:"Last final answer, once nothing is open."`
-	TimeToPolicy float64           `json:"time_to_policy_seconds,omitempty" doc:"From the enrollment to completed_at."`
-	Items        []receiptItemView `json:"items"`
-}
-
-type receiptItemView struct {
-	Key         string              `json:"key"`
-	Title       string              `json:"title"`
-	Removal     bool                `json:"removal,omitempty"`
-	CommandID   string              `json:"command_id"`
-	RequestType string              `json:"request_type"`
-	State       policy.CommandState `json:"state" enum:"queued,sent,acknowledged,failed,cancelled"`
-	NotNow      bool                `json:"not_now,omitempty"`
-	Attempts    int                 `json:"attempts"`
-	Error       string              `json:"error,omitempty" doc:"The device's own words."`
-	QueuedAt    time.Time           `json:"queued_at,omitzero"`
-	SentAt      time.Time           `json:"sent_at,omitzero"`
-	FinishedAt  time.Time           `json:"finished_at,omitzero"`
-}
-
-func viewReceipt(r policy.Receipt) receiptView {
-	out := receiptView{EnrolledAt: utc(r.EnrolledAt), CompletedAt: utc(r.CompletedAt), TimeToPolicy: r.TimeToPolicy().Seconds(), Items: []receiptItemView{}}
-	for _, i := range r.Items {
-		out.Items = append(out.Items, receiptItemView{Key: i.Key, Title: i.Title, Removal: i.Removal, CommandID: i.CommandID, RequestType: i.RequestType, State: i.State,
-			NotNow: i.NotNow, Attempts: i.Attempts, Error: i.Error, QueuedAt: utc(i.QueuedAt), SentAt: utc(i.SentAt), FinishedAt: utc(i.FinishedAt)})
-	}
-	return out
-}
-
 // commandInput is a command by its name.
 type commandInput struct {
-	RequestType string      `json:"request_type" minLength:"1" maxLength:"100" example:"DeviceLock"`
+	RequestType string        `json:"request_type" minLength:"1" maxLength:"100" example:"DeviceLock"`
 	Args        document.Dict `json:"args,omitempty" doc:"Keys of the command as Apple documents them. Bytes are {\"$data\": base64}, dates {\"$date\": RFC 3339}."`
 }
 

@@ -128,9 +128,9 @@ func TestGroupsBeforeEnrollment(t *testing.T) {
 	if err != nil || len(due) != 1 || due[0].DeviceID != d.DeviceID {
 		t.Fatalf("due for delivery: %v, %v", due, err)
 	}
-	situation, err := s.store.Situation(t.Context(), d.DeviceID)
-	if err != nil || len(situation.Policies) != 1 || situation.Policies[0].Name != "kiosk" {
-		t.Fatalf("the first check-in delivers %+v, %v", situation.Policies, err)
+	situations, err := s.store.Situations(t.Context(), []string{d.DeviceID})
+	if policies := situations[d.DeviceID].Policies; err != nil || len(policies) != 1 || policies[0].Name != "kiosk" {
+		t.Fatalf("the first check-in delivers %+v, %v", policies, err)
 	}
 
 	s.do("PUT /groups/kiosks/rule", `{"conditions":[{"field":"tag","values":["bar"]}]}`).want(200).is("evaluation.total=1")

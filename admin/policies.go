@@ -197,6 +197,7 @@ func (r routes) policies() {
 	r.policyVersions()
 	r.policyRollout()
 	r.policySchema()
+	r.effectivePolicy()
 }
 
 // policyOperation is an operation on policies.

@@ -3,7 +3,9 @@ package admin
 import (
 	"context"
 
+	"rollcall/enroll"
 	"rollcall/policy"
+	"rollcall/policy/document"
 )
 
 // boundPolicyView is a policy that reaches a device.
@@ -25,11 +27,71 @@ type warningView struct {
 	Example string `json:"example,omitempty" doc:"Serial of one of them."`
 }
 
-// policyWarnings is what to say of a policy that was saved.
-func (a *API) policyWarnings(_ context.Context, p policy.Policy) ([]warningView, error) {
+// warnedDevices bounds how many devices a save looks at.
+const warnedDevices = 1000
+
+// policyWarnings is what to say of a policy that was saved: what is doubtful in
+// it, and what devices of the groups it is bound to will not honour.
+func (a *API) policyWarnings(ctx context.Context, p policy.Policy) ([]warningView, error) {
 	out := []warningView{}
 	for _, n := range p.Document.Warnings() {
 		out = append(out, warningView{Pointer: n.Pointer, Code: string(n.Code), Text: n.Text})
 	}
+	targets, err := a.Policies.Bindings(ctx, p.Name)
+	if err != nil {
+		if enroll.KindOf(err) == enroll.KindNotFound { // deleted meanwhile
+			return out, nil
+		}
+		return nil, err
+	}
+	planner, bound := policy.NewPlanner(), []policy.Bound{{Policy: p}}
+	places := map[[2]string]int{} // pointer and code
+	seen := map[string]bool{}
+	for _, t := range targets {
+		if t.Group == "" || len(seen) >= warnedDevices {
+			continue
+		}
+		devices, err := a.groupDevices(ctx, t.Group, warnedDevices-len(seen))
+		if err != nil {
+			return nil, err
+		}
+		for _, d := range devices {
+			if seen[d.ID] {
+				continue
+			}
+			seen[d.ID] = true
+			for _, n := range planner.Desire(bound, policy.TargetOf(d, false), variablesKnown, "").Notes {
+				key := [2]string{n.Pointer, n.Code}
+				i, known := places[key]
+				if !known {
+					i = len(out)
+					places[key] = i
+					out = append(out, warningView{Pointer: n.Pointer, Code: n.Code, Text: n.Text, Example: d.Serial})
+				}
+				out[i].Devices++
+			}
+		}
+	}
 	return out, nil
+}
+
+// variablesKnown has a value for every variable: which device lacks one is not
+// told at save but at delivery.
+var variablesKnown = func() document.Variables {
+	v := document.Variables{}
+	for _, name := range document.VariableNames {
+		v[name] = name
+	}
+	return v
+}()
+
+func (a *API) groupDevices(ctx context.Context, group string, limit int) ([]enroll.Device, error) {
+	g, err := a.Roll.Group(ctx, group)
+	if enroll.KindOf(err) == enroll.KindNotFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a.Roll.Devices(ctx, enroll.DeviceFilter{GroupID: g.ID}, enroll.Page{Limit: limit})
 }

@@ -69,10 +69,6 @@ func RemoveProfile(identifier string) (Command, error) {
 	return NewCommand("RemoveProfile", map[string]any{"Identifier": identifier})
 }
 
-func deviceNameKeys(name string) map[string]any {
-	return map[string]any{"Settings": []any{map[string]any{"Item": "DeviceName", "DeviceName": name}}}
-}
-
 // purchaseByLicence is the PurchaseMethod of volume licences. The other one, a
 // free app or one with a redemption code, is the default.
 const purchaseByLicence = 1
@@ -130,8 +126,6 @@ func (e Encoder) Encode(ctx context.Context, id string, s policy.Step) (string, 
 		requestType, keys = "DeviceInformation", map[string]any{"Queries": deviceQueries}
 	case policy.QuerySecurity:
 		requestType = "SecurityInfo"
-	case policy.SetDeviceName:
-		requestType, keys = "Settings", deviceNameKeys(s.Name)
 	case policy.InstallProfile:
 		profile, err := e.Profiles.Configuration(s.Identifier, s.Profile)
 		if err != nil {

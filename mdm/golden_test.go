@@ -95,7 +95,7 @@ func everyProfile(t *testing.T) map[string][]byte {
 func stepName(s policy.Step) string { return strings.TrimPrefix(fmt.Sprintf("%T", s), "policy.") }
 
 // steps are the names of what a policy does on a device.
-var steps = []string{"QueryDevice", "QuerySecurity", "SetDeviceName", "InstallProfile", "RemoveProfile", "QueryProfiles", "QueryApps", "Settings",
+var steps = []string{"QueryDevice", "QuerySecurity", "InstallProfile", "RemoveProfile", "QueryProfiles", "QueryApps", "Settings",
 	"InstallApp", "RemoveApp", "Declare", "DeviceConfigured", "RenewIdentity"}
 
 // everyCommand makes the commands of all steps.
@@ -103,7 +103,7 @@ func everyCommand(t *testing.T) map[string][]byte {
 	t.Helper()
 	p, _ := testProfiles()
 	out := map[string][]byte{}
-	for _, step := range []policy.Step{policy.QueryDevice{}, policy.QuerySecurity{}, policy.SetDeviceName{Name: "Front desk"},
+	for _, step := range []policy.Step{policy.QueryDevice{}, policy.QuerySecurity{},
 		policy.InstallProfile{Identifier: "rollcall.policy.p-1.office", Profile: testPolicyProfile()}, policy.RemoveProfile{Identifier: "rollcall.policy.p-1.office"},
 		policy.QueryProfiles{}, policy.QueryApps{Identifiers: []string{"com.example.office"}},
 		policy.Settings{Items: []apple.Setting{{Item: "DeviceName", Content: document.Dict{"DeviceName": "Front desk"}}, {Item: "Bluetooth", Content: document.Dict{"Enabled": false}}}},

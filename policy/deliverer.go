@@ -16,32 +16,44 @@ import (
 type Deliverer struct {
 	store   DeliveryStore
 	encoder Encoder
-	queued  func() // wakes the push worker
-	now     func() time.Time
-	log     *slog.Logger
+	options Options
 	wake    chan struct{}
+}
+
+// Options of a Deliverer. All may be left out.
+type Options struct {
+	Queued       func() // called after commands were queued; wakes the push worker
+	Now          func() time.Time
+	Log          *slog.Logger
+	Organization string        // the variable
+	AwaitTimeout time.Duration // after which a device is released from Setup Assistant, whatever is open; 10 minutes
 }
 
 const (
 	pollInterval = time.Second      // how soon another replica's change is noticed
 	claimLease   = 30 * time.Second // after which a device whose worker ended is planned again
-	claimBatch   = 64
+	claimBatch   = 256
+	commitBatch  = 64 // devices in one transaction
 	planners     = 4
+
+	awaitTimeout = 10 * time.Minute
 )
 
-// NewDeliverer makes the worker; queued is called after commands were queued
-// and, like log and now, may be nil.
-func NewDeliverer(store DeliveryStore, encoder Encoder, queued func(), now func() time.Time, log *slog.Logger) *Deliverer {
-	if queued == nil {
-		queued = func() {}
+// NewDeliverer makes the worker.
+func NewDeliverer(store DeliveryStore, encoder Encoder, o Options) *Deliverer {
+	if o.Queued == nil {
+		o.Queued = func() {}
 	}
-	if now == nil {
-		now = time.Now
+	if o.Now == nil {
+		o.Now = time.Now
 	}
-	if log == nil {
-		log = slog.Default()
+	if o.Log == nil {
+		o.Log = slog.Default()
 	}
-	return &Deliverer{store: store, encoder: encoder, queued: queued, now: now, log: log, wake: make(chan struct{}, 1)}
+	if o.AwaitTimeout == 0 {
+		o.AwaitTimeout = awaitTimeout
+	}
+	return &Deliverer{store: store, encoder: encoder, options: o, wake: make(chan struct{}, 1)}
 }
 
 // Kick makes the worker look for due devices at once.
@@ -60,7 +72,7 @@ func (d *Deliverer) Run(ctx context.Context) error {
 		for {
 			n, err := d.Once(ctx)
 			if err != nil && ctx.Err() == nil {
-				d.log.ErrorContext(ctx, "devices due for delivery not read", "error", err)
+				d.options.Log.ErrorContext(ctx, "devices due for delivery not read", "error", err)
 			}
 			if err != nil || n < claimBatch {
 				break
@@ -78,16 +90,30 @@ func (d *Deliverer) Run(ctx context.Context) error {
 // Once plans one batch of due devices and says how many there were. A device
 // whose plan fails stays due and is tried again when its lease ends.
 func (d *Deliverer) Once(ctx context.Context) (int, error) {
-	due, err := d.store.ClaimDue(ctx, d.now().UTC(), claimLease, claimBatch)
-	if err != nil {
+	now := d.options.Now().UTC()
+	due, err := d.store.ClaimDue(ctx, now, claimLease, claimBatch)
+	if err != nil || len(due) == 0 {
 		return 0, err
 	}
+	planner := NewPlanner()
 	var g errgroup.Group
 	g.SetLimit(planners)
-	for _, one := range due {
+	for first := 0; first < len(due); first += commitBatch {
+		part := due[first:min(first+commitBatch, len(due))]
 		g.Go(func() error {
-			if err := d.deliver(ctx, one); err != nil && ctx.Err() == nil {
-				d.log.ErrorContext(ctx, "delivery not planned", "device", one.DeviceID, "error", err)
+			err := d.deliver(ctx, planner, part)
+			for _, one := range part {
+				if err == nil || ctx.Err() != nil {
+					break
+				}
+				if len(part) == 1 {
+					d.options.Log.ErrorContext(ctx, "delivery not planned", "device", one.DeviceID, "error", err)
+					break
+				}
+				// One of them may be the reason; the others are not to wait for it.
+				if err := d.deliver(ctx, planner, []Due{one}); err != nil && ctx.Err() == nil {
+					d.options.Log.ErrorContext(ctx, "delivery not planned", "device", one.DeviceID, "error", err)
+				}
 			}
 			return nil
 		})
@@ -96,34 +122,106 @@ func (d *Deliverer) Once(ctx context.Context) (int, error) {
 	return len(due), nil
 }
 
-func (d *Deliverer) deliver(ctx context.Context, due Due) error {
-	s, err := d.store.Situation(ctx, due.DeviceID)
-	if err != nil && enroll.KindOf(err) != enroll.KindNotFound {
+// deliver plans devices and commits all their plans at once.
+func (d *Deliverer) deliver(ctx context.Context, planner *Planner, due []Due) error {
+	ids := make([]string, len(due))
+	for i, one := range due {
+		ids[i] = one.DeviceID
+	}
+	situations, err := d.store.Situations(ctx, ids)
+	if err != nil {
 		return err
 	}
-	var plan Plan
-	if s.EnrollmentID != "" {
-		desired := Desired(s.Device, s.Policies, s.Awaiting)
-		if item, wanted := renewal(s, d.now()); wanted {
-			desired = append(desired, item)
+	now := d.options.Now().UTC()
+	commits := make([]Commit, len(due))
+	queued := false
+	for i, one := range due {
+		if commits[i], err = d.plan(ctx, planner, one, situations[one.DeviceID], now); err != nil {
+			return err
 		}
-		plan = Diff(desired, s.Delivered)
+		queued = queued || len(commits[i].Commands) > 0
 	}
-	commands := make([]Command, 0, len(plan.Send))
+	if err := d.store.Commit(ctx, commits, now); err != nil {
+		return err
+	}
+	if queued {
+		d.options.Queued()
+	}
+	return nil
+}
+
+// plan makes the plan of one device; one that is gone or not enrolled gets an
+// empty one.
+func (d *Deliverer) plan(ctx context.Context, planner *Planner, due Due, s Situation, now time.Time) (Commit, error) {
+	c := Commit{Due: due, EnrollmentID: s.EnrollmentID}
+	if s.EnrollmentID == "" {
+		return c, nil
+	}
+	if err := d.readInventories(&s); err != nil {
+		return c, err
+	}
+	desire := planner.Desire(s.Policies, TargetOf(s.Device, s.UserEnrollment), VariablesOf(s.Device, s.Owner, d.options.Organization), s.Device.Name)
+	items, declarations, again, err := wanted(s, desire, now)
+	if err != nil {
+		return c, err
+	}
+	if item, due := renewal(s, now); due {
+		items = append(items, item)
+	}
+	for _, was := range s.Delivered {
+		if was.Key == releaseKey && s.Awaiting {
+			items = append(items, Item{Key: releaseKey, Blocked: "release decides"}) // it is not to be forgotten
+		}
+	}
+	plan := Diff(items, s.Delivered, now)
+	if !again.IsZero() {
+		plan.again(again)
+	}
+	if s.Awaiting {
+		release(&plan, s, d.options.AwaitTimeout, now)
+	}
 	for _, p := range plan.Send {
 		id := enroll.NewID()
 		requestType, body, err := d.encoder.Encode(ctx, id, p.Item.Step)
 		if err != nil {
-			return fmt.Errorf("policy: encode %s: %w", p.Item.Key, err)
+			return c, fmt.Errorf("policy: encode %s: %w", p.Item.Key, err)
 		}
-		commands = append(commands, Command{ID: id, RequestType: requestType, Body: body, ItemKey: p.Item.Key,
-			Title: p.Item.Title, Hash: p.Item.Hash, Removal: p.Removal})
+		c.Commands = append(c.Commands, Command{ID: id, RequestType: requestType, Body: body, ItemKey: p.Item.Key, Identifier: p.Item.Identifier,
+			Title: p.Item.Title, Hash: p.Item.Hash, Removal: p.Removal, Policies: p.Item.Policies, Tries: p.Tries, Reason: p.Reason})
 	}
-	if err := d.store.Commit(ctx, due, s.EnrollmentID, commands, plan.Cancel, plan.Forget, d.now().UTC()); err != nil {
-		return err
+	c.Cancel, c.Forget, c.Again, c.Notes, c.Versions = plan.Cancel, plan.Forget, plan.Again, desire.Notes, versionsOf(s.Policies)
+	c.Declare, c.Declarations = declarations != nil || s.Declared, declarations
+	for _, i := range plan.Label {
+		c.Labels = append(c.Labels, Label{ItemKey: i.Key, Policies: i.Policies})
 	}
-	if len(commands) > 0 {
-		d.queued()
+	return c, nil
+}
+
+// readInventories decodes what the device answered to checks.
+func (d *Deliverer) readInventories(s *Situation) error {
+	for i := range s.Delivered {
+		was := &s.Delivered[i]
+		if was.Result == nil {
+			continue
+		}
+		there, err := d.encoder.Inventory(was.RequestType, was.Result)
+		if err != nil {
+			return fmt.Errorf("policy: answer to %s: %w", was.Key, err)
+		}
+		was.Inventory = there
+		if removable(was.Key) && was.Identifier == "" {
+			for id := range there {
+				was.Identifier = id // an app says its own
+			}
+		}
 	}
 	return nil
+}
+
+func versionsOf(bound []Bound) map[string]int64 {
+	out := make(map[string]int64, len(bound))
+	for _, b := range bound {
+		out[b.ID] = b.Version
+	}
+	return out
 }

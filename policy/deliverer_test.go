@@ -36,7 +36,8 @@ type committed struct {
 	Device, Enrollment string
 	Commands           []Command
 	Cancel, Forget     []string
-	At                 time.Time
+	Declare            bool
+	Again, At          time.Time
 }
 
 func newMemory(situations ...Situation) *memory {
@@ -88,7 +89,7 @@ func (m *memory) ClaimDue(_ context.Context, now time.Time, lease time.Duration,
 	return due, nil
 }
 
-func (m *memory) Situation(_ context.Context, id string) (Situation, error) {
+func (m *memory) Situations(_ context.Context, ids []string) (map[string]Situation, error) {
 	m.mu.Lock()
 	m.reading++
 	m.most = max(m.most, m.reading)
@@ -97,21 +98,29 @@ func (m *memory) Situation(_ context.Context, id string) (Situation, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.reading--
-	if err := m.fail[id]; err != nil {
-		return Situation{}, err
+	out := map[string]Situation{}
+	for _, id := range ids {
+		if err := m.fail[id]; err != nil {
+			return nil, err
+		}
+		if s, there := m.situations[id]; there {
+			out[id] = s
+		}
 	}
-	return m.situations[id], nil
+	return out, nil
 }
 
-func (m *memory) Commit(_ context.Context, due Due, enrollmentID string, commands []Command, cancel, forget []string, now time.Time) error {
+func (m *memory) Commit(_ context.Context, plans []Commit, now time.Time) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.fail["commit"]; err != nil {
 		return err
 	}
-	m.due = slices.DeleteFunc(m.due, func(id string) bool { return id == due.DeviceID })
-	delete(m.leases, due.DeviceID)
-	m.commits = append(m.commits, committed{due.DeviceID, enrollmentID, commands, cancel, forget, now})
+	for _, p := range plans {
+		m.due = slices.DeleteFunc(m.due, func(id string) bool { return id == p.Due.DeviceID })
+		delete(m.leases, p.Due.DeviceID)
+		m.commits = append(m.commits, committed{p.Due.DeviceID, p.EnrollmentID, p.Commands, p.Cancel, p.Forget, p.Declare, p.Again, now})
+	}
 	return nil
 }
 
@@ -121,11 +130,20 @@ func (m *memory) Receipt(context.Context, string) (Receipt, error) { return Rece
 type plainEncoder struct{}
 
 func (plainEncoder) Encode(_ context.Context, id string, s Step) (string, []byte, error) {
-	if s == (SetDeviceName{"unwritable"}) {
+	if settings, ok := s.(Settings); ok && settings.Items[0].Content["DeviceName"] == "unwritable" {
 		return "", nil, errors.New("cannot be written")
 	}
 	name := strings.TrimPrefix(fmt.Sprintf("%T", s), "policy.")
 	return name, []byte(id + " " + name), nil
+}
+
+// Inventory reads identifiers as text.
+func (plainEncoder) Inventory(_ string, result []byte) (map[string]bool, error) {
+	out := map[string]bool{}
+	for _, id := range strings.Fields(string(result)) {
+		out[id] = true
+	}
+	return out, nil
 }
 
 // enrolled is the situation of a device that was sent everything but what the
@@ -133,10 +151,20 @@ func (plainEncoder) Encode(_ context.Context, id string, s Step) (string, []byte
 func enrolled(id, name string) Situation {
 	d := enroll.Device{ID: id, Serial: "S" + id, Name: name}
 	s := Situation{Device: d, EnrollmentID: "E" + id}
-	for _, i := range Desired(d, nil, false)[:2] {
+	for _, i := range desired(s)[:2] {
 		s.Delivered = append(s.Delivered, Delivered{Key: i.Key, Hash: i.Hash, CommandID: "old", State: CommandAcknowledged, Attempts: 1})
 	}
 	return s
+}
+
+// desired is what a device without declarations is to have.
+func desired(s Situation) []Item {
+	d := NewPlanner().Desire(s.Policies, TargetOf(s.Device, false), VariablesOf(s.Device, s.Owner, ""), s.Device.Name)
+	items, _, _, err := wanted(s, d, time.Time{})
+	if err != nil {
+		panic(err)
+	}
+	return items
 }
 
 // bench is a running worker in a bubble of synthetic time.
@@ -159,7 +187,7 @@ func work(t *testing.T, store *memory, test func(t *testing.T, b *bench)) {
 			defer mu.Unlock()
 			b.queued++
 		}
-		b.Deliverer = NewDeliverer(store, plainEncoder{}, queued, nil, slog.New(slog.NewTextHandler(b.log, nil)))
+		b.Deliverer = NewDeliverer(store, plainEncoder{}, Options{Queued: queued, Log: slog.New(slog.NewTextHandler(b.log, nil))})
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- b.Run(ctx) }()
@@ -182,7 +210,7 @@ const planning = 2 * time.Millisecond // what one Situation of the store takes, 
 
 func TestDelivererKick(t *testing.T) {
 	s := enrolled("1", "ipad")
-	s.Delivered = append(s.Delivered, Delivered{Key: "device_name", Hash: "old", CommandID: "open", State: CommandSent, Attempts: 1},
+	s.Delivered = append(s.Delivered, Delivered{Key: "setting:device_name", Hash: "old", CommandID: "open", State: CommandSent, Attempts: 1},
 		Delivered{Key: "profile:gone", Removal: true, CommandID: "removal", State: CommandAcknowledged, Attempts: 1})
 	work(t, newMemory(s), func(t *testing.T, b *bench) {
 		b.store.markDue("1")
@@ -195,8 +223,8 @@ func TestDelivererKick(t *testing.T) {
 		}
 		id := commits[0].Commands[0].ID
 		want := committed{Device: "1", Enrollment: "E1", Cancel: []string{"open"}, Forget: []string{"profile:gone"},
-			Commands: []Command{{ID: id, RequestType: "SetDeviceName", Body: []byte(id + " SetDeviceName"), ItemKey: "device_name",
-				Title: "Device name", Hash: Desired(s.Device, nil, false)[2].Hash}}}
+			Commands: []Command{{ID: id, RequestType: "Settings", Body: []byte(id + " Settings"), ItemKey: "setting:device_name",
+				Title: desired(s)[2].Title, Hash: desired(s)[2].Hash, Tries: 1}}}
 		if diff := cmp.Diff(want, commits[0], cmpopts.IgnoreFields(committed{}, "At")); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
 		}
@@ -225,18 +253,17 @@ func TestDelivererPoll(t *testing.T) {
 
 func TestDelivererQueuedOnlyForCommands(t *testing.T) {
 	unwanted := enrolled("forgets", "")
-	unwanted.Delivered = append(unwanted.Delivered, Delivered{Key: "device_name", CommandID: "c", State: CommandQueued})
+	unwanted.Delivered = append(unwanted.Delivered, Delivered{Key: "setting:device_name", CommandID: "c", State: CommandQueued})
 	left := enrolled("left", "ipad")
 	left.EnrollmentID = ""
 	store := newMemory(enrolled("has all", ""), unwanted, left)
-	store.failWith("deleted", enroll.NoDevice("deleted"))
 	work(t, store, func(t *testing.T, b *bench) {
 		b.store.markDue("has all", "forgets", "left", "deleted")
 		b.Kick()
 		pass(planning)
 		commits := b.store.done()
 		slices.SortFunc(commits, func(x, y committed) int { return strings.Compare(x.Device, y.Device) })
-		want := []committed{{Device: "deleted"}, {Device: "forgets", Enrollment: "Eforgets", Cancel: []string{"c"}, Forget: []string{"device_name"}},
+		want := []committed{{Device: "deleted"}, {Device: "forgets", Enrollment: "Eforgets", Cancel: []string{"c"}, Forget: []string{"setting:device_name"}},
 			{Device: "has all", Enrollment: "Ehas all"}, {Device: "left"}}
 		if diff := cmp.Diff(want, commits, cmpopts.IgnoreFields(committed{}, "At"), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
@@ -282,7 +309,7 @@ func TestDelivererEncodeErrorStopsNobodyElse(t *testing.T) {
 	work(t, newMemory(enrolled("1", "ipad"), enrolled("2", "unwritable"), enrolled("3", "ipad")), func(t *testing.T, b *bench) {
 		b.store.markDue("1", "2", "3")
 		b.Kick()
-		pass(planning)
+		pass(10 * planning)
 		var devices []string
 		for _, c := range b.store.done() {
 			devices = append(devices, c.Device)
@@ -294,7 +321,7 @@ func TestDelivererEncodeErrorStopsNobodyElse(t *testing.T) {
 		if diff := cmp.Diff([]string{"2"}, b.store.stillDue()); diff != "" {
 			t.Errorf("due (-want +got):\n%s", diff)
 		}
-		if got := b.log.String(); !strings.Contains(got, "device_name: cannot be written") || !strings.Contains(got, "device=2") {
+		if got := b.log.String(); !strings.Contains(got, "setting:device_name: cannot be written") || !strings.Contains(got, "device=2") {
 			t.Errorf("the log does not say what and where: %s", got)
 		}
 	})
@@ -329,8 +356,8 @@ func TestDelivererFullBatches(t *testing.T) {
 		store.markDue(ids...)
 		b.Kick()
 		pass(pollInterval / 2)
-		if n := len(store.done()); n != devices || b.queued != devices {
-			t.Errorf("%d plans and %d calls of queued, want %d", n, b.queued, devices)
+		if n, batches := len(store.done()), 2*claimBatch/commitBatch+1; n != devices || b.queued != batches {
+			t.Errorf("%d plans and %d calls of queued, want %d and %d", n, b.queued, devices, batches)
 		}
 		if diff := cmp.Diff([]int{0, claimBatch, claimBatch, 1}, store.claims); diff != "" {
 			t.Errorf("claims (-want +got):\n%s", diff)
@@ -344,12 +371,12 @@ func TestDelivererFullBatches(t *testing.T) {
 func TestDelivererWithoutOptions(t *testing.T) {
 	store := newMemory(enrolled("1", "ipad"))
 	store.markDue("1")
-	n, err := NewDeliverer(store, plainEncoder{}, nil, nil, nil).Once(t.Context())
+	n, err := NewDeliverer(store, plainEncoder{}, Options{}).Once(t.Context())
 	if n != 1 || err != nil || len(store.done()) != 1 {
 		t.Errorf("planned %d (%v), committed %v", n, err, store.done())
 	}
 	store.failWith("claim", errors.New("no connection"))
-	if n, err = NewDeliverer(store, plainEncoder{}, nil, nil, nil).Once(t.Context()); n != 0 || err == nil {
+	if n, err = NewDeliverer(store, plainEncoder{}, Options{}).Once(t.Context()); n != 0 || err == nil {
 		t.Errorf("planned %d (%v) without a store", n, err)
 	}
 }

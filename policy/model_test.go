@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 )
@@ -51,9 +52,6 @@ func (m *model) wanted() []Item {
 	for _, name := range slices.Sorted(maps.Keys(m.desired)) {
 		items = append(items, installItem(name, m.desired[name]))
 	}
-	if m.release {
-		items = append(items, releaseItem)
-	}
 	return items
 }
 
@@ -61,7 +59,7 @@ func (m *model) wanted() []Item {
 func (m *model) read() {
 	if m.due && m.planned == nil {
 		m.due = false // a change from here on makes it due again
-		plan := Diff(m.wanted(), m.situation())
+		plan := Diff(m.wanted(), m.situation(), time.Time{})
 		m.planned = &plan
 	}
 }
@@ -173,9 +171,6 @@ func TestDiffConverges(t *testing.T) {
 	names, contents := []string{"a", "b"}, []string{"1", "2", "3"}
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{desired: map[string]string{}, delivered: map[string]*modelCommand{}, profiles: map[string]string{}}
-		change := func(f func()) func(*rapid.T) {
-			return func(*rapid.T) { f(); m.due = true }
-		}
 		run := func(f func()) func(*rapid.T) { return func(*rapid.T) { f() } }
 		t.Repeat(map[string]func(*rapid.T){
 			"want": func(t *rapid.T) {
@@ -186,8 +181,6 @@ func TestDiffConverges(t *testing.T) {
 				delete(m.desired, rapid.SampledFrom(names).Draw(t, "profile"))
 				m.due = true
 			},
-			"await":   change(func() { m.release = true }),
-			"release": change(func() { m.release = false }),
 			"read":    run(m.read),
 			"commit":  run(m.commit),
 			"plan":    run(func() { m.read(); m.commit() }),
@@ -219,7 +212,7 @@ func TestDiffConverges(t *testing.T) {
 
 // check compares the device with its desired state once all is answered.
 func (m *model) check(names []string) error {
-	if plan := Diff(m.wanted(), m.situation()); len(plan.Send)+len(plan.Cancel) > 0 {
+	if plan := Diff(m.wanted(), m.situation(), time.Time{}); len(plan.Send)+len(plan.Cancel) > 0 {
 		return fmt.Errorf("all is answered, and still there is something to do: %+v", plan)
 	}
 	for _, name := range names {
@@ -310,32 +303,4 @@ func TestOvertaken(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestReleaseComesLast is the counterpart for a device in Setup Assistant: what
-// is planned before it is released goes before its release.
-func TestReleaseComesLast(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		m := &model{desired: map[string]string{}, release: true, due: true, delivered: map[string]*modelCommand{}, profiles: map[string]string{}}
-		for _, name := range rapid.SliceOfNDistinct(rapid.SampledFrom([]string{"a", "b", "c", "d"}), 1, 4, rapid.ID).Draw(t, "profiles") {
-			m.desired[name], m.due = "1", true
-			m.read()
-			m.commit()
-			if rapid.Bool().Draw(t, "connects") && m.queue[0].state.Open() {
-				m.connect()
-				m.execute(false)
-				m.answer()
-			}
-			if slices.Contains(m.handedOut, releaseItem.Key) {
-				return // whatever comes now is too late
-			}
-		}
-		m.settle()
-		if last := m.handedOut[len(m.handedOut)-1]; last != releaseItem.Key {
-			t.Fatalf("handed out in the order %v", m.handedOut)
-		}
-		if len(m.handedOut) != len(m.desired)+1 {
-			t.Fatalf("handed out %v for %d profiles", m.handedOut, len(m.desired))
-		}
-	})
 }

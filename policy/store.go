@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"rollcall/enroll"
+	"rollcall/policy/document"
 )
 
 // Store keeps policies and their bindings. A change of a policy, a binding or
@@ -72,11 +73,16 @@ type Due struct {
 
 // Situation is what a plan is made from.
 type Situation struct {
-	Device       enroll.Device
-	EnrollmentID string // active device-channel enrollment; empty: none
-	Awaiting     bool   // the device waits in Setup Assistant
-	Policies     []Bound
-	Delivered    []Delivered
+	Device         enroll.Device
+	Owner          Person
+	EnrollmentID   string // active device-channel enrollment; empty: none
+	EnrolledAt     time.Time
+	UserEnrollment bool
+	Awaiting       bool // the device waits in Setup Assistant
+	Policies       []Bound
+	Delivered      []Delivered
+	Declared       bool            // it was given declarations before
+	Supported      map[string]bool // types of declarations it knows; nil: it has not said
 
 	// The identity certificate pinned to the enrollment.
 	Fingerprint  string
@@ -91,24 +97,51 @@ type Command struct {
 	RequestType string
 	Body        []byte
 	ItemKey     string
+	Identifier  string
 	Title       string
 	Hash        string
 	Removal     bool
+	Policies    []document.Origin
+	Tries       int
+	Reason      string
+}
+
+// Label is where an item comes from now that it was sent already.
+type Label struct {
+	ItemKey  string            `json:"item_key"`
+	Policies []document.Origin `json:"-"`
+}
+
+// Commit is the plan of one device as it is written.
+type Commit struct {
+	Due          Due
+	EnrollmentID string // empty: there is none, and nothing to write
+	Commands     []Command
+	Cancel       []string // IDs of commands
+	Forget       []string // keys of items
+	Labels       []Label
+	Declare      bool // Declarations are what the device is declared; else they stay
+	Declarations []Declaration
+	Notes        []Note
+	Versions     map[string]int64 // of the policies in the plan, by their IDs
+	Again        time.Time        // zero: never
 }
 
 // DeliveryStore is the durable part of the delivery.
 type DeliveryStore interface {
 	// ClaimDue leases devices that are due to this worker until now+lease.
 	ClaimDue(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Due, error)
-	Situation(ctx context.Context, deviceID string) (Situation, error)
-	// Commit writes a plan in one transaction: the open commands in cancel are
-	// cancelled, forget is dropped, commands are queued in order with their
-	// items, a push is due if there are any, and the device is no longer due
-	// unless its generation has moved on. An enrollment that is no longer the
-	// active one of its device gets nothing. Where an item of forget has its
-	// command in cancel and that was handed out meanwhile (it has attempts),
-	// the plan is stale: nothing is written and the device stays due.
-	Commit(ctx context.Context, due Due, enrollmentID string, commands []Command, cancel, forget []string, now time.Time) error
+	// Situations reads devices by their IDs; one that is gone is left out.
+	Situations(ctx context.Context, deviceIDs []string) (map[string]Situation, error)
+	// Commit writes plans in one transaction. For each: the open commands in
+	// Cancel are cancelled, Forget is dropped, Commands are queued in order with
+	// their items, a push is due if there are any, and the device is no longer
+	// due unless its generation has moved on, or until Again. An enrollment that
+	// is no longer the active one of its device gets nothing. Where an item of
+	// Forget has its command in Cancel and that was handed out meanwhile (it has
+	// attempts), the plan is stale: nothing of it is written and the device
+	// stays due.
+	Commit(ctx context.Context, plans []Commit, now time.Time) error
 	// Receipt of the current (or last) enrollment of a device.
 	Receipt(ctx context.Context, deviceID string) (Receipt, error)
 }
@@ -117,4 +150,7 @@ type DeliveryStore interface {
 type Encoder interface {
 	// Encode gives the RequestType and the body of a command with this ID.
 	Encode(ctx context.Context, id string, s Step) (requestType string, body []byte, err error)
+	// Inventory reads from the answer to a command of a RequestType which
+	// profiles or apps the device has, by identifier.
+	Inventory(requestType string, result []byte) (map[string]bool, error)
 }

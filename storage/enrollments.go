@@ -446,8 +446,11 @@ func (s *Store) RecordFacts(ctx context.Context, deviceID string, f enroll.Facts
 		if err := fresh.mergeFacts(f); err != nil {
 			return err
 		}
-		_, _, err = saveIfChanged(ctx, tx, device, fresh)
-		return err
+		fresh, _, err = saveIfChanged(ctx, tx, device, fresh)
+		if err != nil || !otherTarget(device, fresh) {
+			return err
+		}
+		return markDevicesDue(ctx, tx, []string{device.ID})
 	})
 }
 

@@ -197,6 +197,9 @@ func tellCompleted(ctx context.Context, tx *session, enrollmentID, commandID str
 		OR EXISTS (SELECT 1 FROM deliveries w JOIN enrollments e ON e.device_id = w.device_id WHERE e.id = ? AND w.due_at > 0)`, enrollmentID, enrollmentID); err != nil || more {
 		return err
 	}
+	if _, err := tx.exec(ctx, `UPDATE deliveries SET told = TRUE WHERE device_id = (SELECT e.device_id FROM enrollments e WHERE e.id = ?)`, enrollmentID); err != nil {
+		return err
+	}
 	return tell(ctx, tx, enroll.NewEvent(enroll.EventPolicyCompleted, now(), enroll.EventRefs{Serial: serial}))
 }
 

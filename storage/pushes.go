@@ -13,13 +13,22 @@ var _ apns.Outbox = (*Store)(nil)
 // while a worker has the push in hand: that one may be too early for the new
 // reason. An ended enrollment is not pushed any more.
 func pushDue(ctx context.Context, tx *session, enrollmentID string, at time.Time) error {
-	_, err := tx.exec(ctx, `INSERT INTO pushes (enrollment_id, generation, due_at, lease_until, attempts, pushed_at, reason)
-		SELECT e.id, 1, CAST(? AS bigint), 0, 0, 0, '' FROM enrollments e WHERE e.id = ? AND e.ended_at = 0
-		ON CONFLICT (enrollment_id) DO UPDATE SET generation = pushes.generation + 1,
-			due_at = CASE WHEN pushes.lease_until = 0 AND pushes.due_at > 0 AND pushes.due_at < excluded.due_at THEN pushes.due_at ELSE excluded.due_at END`,
-		micros(at), enrollmentID)
+	_, err := tx.exec(ctx, pushesOf+`e.id = ? AND e.ended_at = 0`+pushAgain, micros(at), enrollmentID)
 	return err
 }
+
+// pushAllDue is pushDue for many.
+func pushAllDue(ctx context.Context, tx *session, enrollmentIDs []string, at time.Time) error {
+	_, err := tx.exec(ctx, pushesOf+tx.in("e.id")+` AND e.ended_at = 0 ORDER BY e.id`+pushAgain, micros(at), tx.list(enrollmentIDs))
+	return err
+}
+
+const (
+	pushesOf = `INSERT INTO pushes (enrollment_id, generation, due_at, lease_until, attempts, pushed_at, reason)
+		SELECT e.id, 1, CAST(? AS bigint), 0, 0, 0, '' FROM enrollments e WHERE `
+	pushAgain = ` ON CONFLICT (enrollment_id) DO UPDATE SET generation = pushes.generation + 1,
+			due_at = CASE WHEN pushes.lease_until = 0 AND pushes.due_at > 0 AND pushes.due_at < excluded.due_at THEN pushes.due_at ELSE excluded.due_at END`
+)
 
 // pushIfOpen asks for a push if there are open commands.
 func pushIfOpen(ctx context.Context, tx *session, enrollmentID string, at time.Time) error {

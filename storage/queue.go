@@ -154,7 +154,7 @@ func (s *Store) Report(ctx context.Context, r mdm.Report, retry time.Duration) (
 			return err
 		}
 		if reported.Known && !reported.Repeated && r.State == policy.CommandFailed && !r.NotNow {
-			if err := tellFailed(ctx, tx, r.EnrollmentID, r.CommandID); err != nil {
+			if err := failed(ctx, tx, r.EnrollmentID, r.CommandID); err != nil {
 				return err
 			}
 		}
@@ -168,7 +168,7 @@ func (s *Store) Report(ctx context.Context, r mdm.Report, retry time.Duration) (
 			return pushDue(ctx, tx, r.EnrollmentID, r.At.Add(retry))
 		}
 		if !reported.Open && reported.Known && !reported.Repeated {
-			return tellCompleted(ctx, tx, r.EnrollmentID, r.CommandID)
+			return emptied(ctx, tx, r.EnrollmentID, r.CommandID)
 		}
 		return nil
 	})
@@ -189,39 +189,8 @@ func (s *Store) Enqueue(ctx context.Context, enrollmentID string, commands []mdm
 		if ended != 0 {
 			return enrollmentEnded()
 		}
-		return s.enqueue(ctx, tx, enrollmentID, commands, now)
+		return s.enqueue(ctx, tx, map[string][]mdm.Command{enrollmentID: commands}, now)
 	})
-}
-
-// enqueue adds commands to a locked channel.
-func (s *Store) enqueue(ctx context.Context, tx *session, enrollmentID string, commands []mdm.Command, now time.Time) error {
-	if len(commands) == 0 {
-		return nil
-	}
-	var last int64
-	if err := tx.get(ctx, &last, `UPDATE enrollments SET command_seq = command_seq + ? WHERE id = ? RETURNING command_seq`, len(commands), enrollmentID); err != nil {
-		return err
-	}
-	for i, c := range commands {
-		body := c.Body
-		if body == nil {
-			body = []byte{}
-		}
-		sealed, err := s.seal(bodyOfCommand, clean(c.ID), body)
-		if err != nil {
-			return err
-		}
-		n, err := tx.exec(ctx, `INSERT INTO commands (enrollment_id, seq, id, request_type, body, state, deferred, not_now, attempts, error, queued_at, sent_at, handed_at, finished_at)
-			VALUES (?, ?, ?, ?, ?, 'queued', FALSE, FALSE, 0, '', ?, 0, 0, 0) ON CONFLICT (id) DO NOTHING`,
-			enrollmentID, last-int64(len(commands)-1-i), c.ID, c.RequestType, sealed, micros(now))
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			return enroll.Errorf(enroll.KindConflict, "command_exists", "there is a command with the CommandUUID %q", c.ID)
-		}
-	}
-	return pushDue(ctx, tx, enrollmentID, now)
 }
 
 const commandColumns = `id, enrollment_id, request_type, state, not_now, attempts, error, queued_at, sent_at, finished_at`

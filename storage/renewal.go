@@ -2,11 +2,7 @@ package storage
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"time"
-
-	"rollcall/policy"
 )
 
 // Repin implements mdm.EnrollmentStore.
@@ -35,16 +31,4 @@ func (s *Store) ForgetChallenges(ctx context.Context, before time.Time) (int, er
 		return err
 	})
 	return int(n), err
-}
-
-// addIdentity tells a situation about the pinned certificate.
-func addIdentity(ctx context.Context, tx *session, sit *policy.Situation, e enrollmentRow) error {
-	sit.Fingerprint, sit.DecisionID, sit.UDID = e.Fingerprint, e.DecisionID, e.UDID
-	var ends int64
-	err := tx.get(ctx, &ends, `SELECT expires_at FROM identities WHERE fingerprint = ?`, e.Fingerprint)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil
-	}
-	sit.IdentityEnds = instant(ends)
-	return err
 }

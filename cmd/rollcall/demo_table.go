@@ -36,11 +36,11 @@ func (d *demo) table(ctx context.Context) error {
 			}
 			done := 0
 			for _, i := range r.Items {
-				if i.State == "acknowledged" {
+				if i.State == "applied" {
 					done++
 				}
 			}
-			policy, took = fmt.Sprintf("%d of %d acknowledged", done, len(r.Items)), fmt.Sprintf("%.0f ms", r.TimeToPolicySeconds*1000)
+			policy, took = fmt.Sprintf("%d of %d applied", done, len(r.Items)), fmt.Sprintf("%.0f ms", r.TimeToPolicySeconds*1000)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.who, a.serial, dec.Channel, dec.Evidence, dec.Code, policy, took)
 	}

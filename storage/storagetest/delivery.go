@@ -61,15 +61,15 @@ func testDelivery(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.policy("p", "one")
 			w.bind("p", policy.Target{Serial: "AAA"})
 			due := w.claim(1)[0]
-			sit, err := w.Situation(w.ctx, e.DeviceID)
+			sit, err := w.situation(e.DeviceID)
 			w.ok(err)
 			if sit.EnrollmentID != e.ID || sit.Awaiting || len(sit.Policies) != 1 || sit.Device.Serial != "AAA" || len(sit.Delivered) != 0 {
 				w.Fatalf("situation %+v", sit)
 			}
 			one := command("profile:a", "h1")
 			two := command("profile:b", "h2")
-			w.ok(w.Commit(w.ctx, due, e.ID, []policy.Command{one, two}, nil, nil, at(10)))
-			w.ok(w.Commit(w.ctx, due, e.ID, []policy.Command{command("profile:a", "h1")}, nil, nil, at(10))) // a worker that was thought dead
+			w.ok(w.commit(due, e.ID, []policy.Command{one, two}, nil, nil, at(10)))
+			w.ok(w.commit(due, e.ID, []policy.Command{command("profile:a", "h1")}, nil, nil, at(10))) // a worker that was thought dead
 			if len(w.claim(0)) != 0 {
 				w.Fatal("still due")
 			}
@@ -93,15 +93,15 @@ func testDelivery(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.policy("p", "two")
 			due = w.claim(1)[0]
 			three := command("profile:b", "h3")
-			w.ok(w.Commit(w.ctx, due, e.ID, []policy.Command{three}, []string{two.ID}, []string{"profile:a"}, at(20)))
+			w.ok(w.commit(due, e.ID, []policy.Command{three}, []string{two.ID}, []string{"profile:a"}, at(20)))
 			for id, want := range map[string]policy.CommandState{one.ID: policy.CommandAcknowledged, two.ID: policy.CommandCancelled, three.ID: policy.CommandQueued} {
 				if c, err := w.CommandRecord(w.ctx, id); err != nil || c.State != want {
 					w.Errorf("command %+v, %v, want %s", c, err, want)
 				}
 			}
-			sit, err = w.Situation(w.ctx, e.DeviceID)
+			sit, err = w.situation(e.DeviceID)
 			w.ok(err)
-			if want := []policy.Delivered{{Key: "profile:b", Hash: "h3", CommandID: three.ID, State: policy.CommandQueued}}; !cmp.Equal(sit.Delivered, want) {
+			if want := []policy.Delivered{{Key: "profile:b", Title: three.Title, Hash: "h3", CommandID: three.ID, RequestType: "InstallProfile", State: policy.CommandQueued, Tries: 1, QueuedAt: at(20)}}; !cmp.Equal(sit.Delivered, want) {
 				w.Fatalf("delivered %+v", sit.Delivered)
 			}
 			if c, err := w.HandOut(w.ctx, e.ID, at(21), time.Minute); err != nil || c == nil || c.ID != three.ID {
@@ -116,24 +116,25 @@ func testDelivery(t *testing.T, open func(t *testing.T) *storage.Store) {
 			}
 			_, err = w.Receipt(w.ctx, w.device("BBB").ID)
 			w.kind(err, enroll.KindNotFound)
-			_, err = w.Situation(w.ctx, "nobody")
-			w.kind(err, enroll.KindNotFound)
+			if all, err := w.Situations(w.ctx, []string{"nobody"}); err != nil || len(all) != 0 {
+				w.Fatalf("situations of nobody: %v, %v", all, err)
+			}
 		},
 		"a command handed out meanwhile keeps its item": func(w *world) {
 			e := w.enroll("AAA", fingerprint(1))
 			one := command("profile:a", "h1")
-			w.ok(w.Commit(w.ctx, w.claim(1)[0], e.ID, []policy.Command{one}, nil, nil, at(10)))
+			w.ok(w.commit(w.claim(1)[0], e.ID, []policy.Command{one}, nil, nil, at(10)))
 			w.policy("p", "one")
 			w.bind("p", policy.Target{Serial: "AAA"})
 			due := w.claim(1)[0]
 			if c, err := w.HandOut(w.ctx, e.ID, at(11), time.Minute); err != nil || c == nil {
 				w.Fatalf("handed out %+v, %v", c, err)
 			}
-			w.ok(w.Commit(w.ctx, due, e.ID, nil, []string{one.ID}, []string{"profile:a"}, at(12)))
+			w.ok(w.commit(due, e.ID, nil, []string{one.ID}, []string{"profile:a"}, at(12)))
 			if c, err := w.CommandRecord(w.ctx, one.ID); err != nil || c.State != policy.CommandSent {
 				w.Errorf("command %+v, %v, want it still sent", c, err)
 			}
-			if sit, err := w.Situation(w.ctx, e.DeviceID); err != nil || len(sit.Delivered) != 1 {
+			if sit, err := w.situation(e.DeviceID); err != nil || len(sit.Delivered) != 1 {
 				w.Errorf("delivered %+v, %v", sit.Delivered, err)
 			}
 			w.claim(1)
@@ -146,7 +147,7 @@ func testDelivery(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if more := w.claim(0); len(more) != 0 {
 				w.Fatalf("claimed although leased: %v", more)
 			}
-			w.ok(w.Commit(w.ctx, due, e.ID, []policy.Command{command("profile:a", "h")}, nil, nil, at(10)))
+			w.ok(w.commit(due, e.ID, []policy.Command{command("profile:a", "h")}, nil, nil, at(10)))
 			if again := w.claim(1)[0]; again.Generation <= due.Generation {
 				w.Fatalf("claimed %+v after %+v", again, due)
 			}
@@ -158,7 +159,7 @@ func testDelivery(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.token(fresh, fingerprint(2))
 			w.pushes(1000)
 			c := command("profile:a", "h")
-			w.ok(w.Commit(w.ctx, due, old.ID, []policy.Command{c}, nil, nil, at(10)))
+			w.ok(w.commit(due, old.ID, []policy.Command{c}, nil, nil, at(10)))
 			_, err := w.CommandRecord(w.ctx, c.ID)
 			w.kind(err, enroll.KindNotFound)
 			if again := w.claim(1); again[0].DeviceID != fresh.DeviceID {
@@ -246,21 +247,21 @@ func testDelivery(t *testing.T, open func(t *testing.T) *storage.Store) {
 				// Plan at once, as a worker would: what is not seen now has to
 				// come again.
 				for _, d := range w.claim(-1) {
-					sit, err := w.Situation(w.ctx, d.DeviceID)
+					sit, err := w.situation(d.DeviceID)
 					w.ok(err)
 					var commands []policy.Command
 					if len(sit.Policies) > 0 && len(sit.Delivered) == 0 {
 						commands = append(commands, command("profile:p", "h"))
 					}
-					w.ok(w.Commit(w.ctx, d, sit.EnrollmentID, commands, nil, nil, at(100)))
+					w.ok(w.commit(d, sit.EnrollmentID, commands, nil, nil, at(100)))
 				}
 			}
 			wg.Wait()
 			for _, d := range w.claim(-1) {
-				sit, err := w.Situation(w.ctx, d.DeviceID)
+				sit, err := w.situation(d.DeviceID)
 				w.ok(err)
 				if len(sit.Policies) > 0 && len(sit.Delivered) == 0 {
-					w.ok(w.Commit(w.ctx, d, sit.EnrollmentID, []policy.Command{command("profile:p", "h")}, nil, nil, at(100)))
+					w.ok(w.commit(d, sit.EnrollmentID, []policy.Command{command("profile:p", "h")}, nil, nil, at(100)))
 				}
 			}
 			devices, err := w.Devices(w.ctx, enroll.DeviceFilter{}, enroll.Page{})

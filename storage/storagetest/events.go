@@ -75,7 +75,7 @@ func testEvents(t *testing.T, open func(t *testing.T) *storage.Store) {
 			e := w.enroll("AAA", fingerprint(1))
 			deliver := func(id, item string) {
 				w.Helper()
-				w.ok(w.Commit(w.ctx, w.claim(1)[0], e.ID, []policy.Command{{ID: id, RequestType: "InstallProfile", Body: []byte("b"), ItemKey: item, Hash: id}}, nil, nil, at(4)))
+				w.ok(w.commit(w.claim(1)[0], e.ID, []policy.Command{{ID: id, RequestType: "InstallProfile", Body: []byte("b"), ItemKey: item, Hash: id}}, nil, nil, at(4)))
 			}
 			report := func(id string, state policy.CommandState) {
 				w.Helper()

@@ -172,9 +172,20 @@ func (w *world) dueDevices() []string {
 	ids := make([]string, len(due))
 	for i, d := range due {
 		ids[i] = d.DeviceID
-		w.ok(w.Commit(w.ctx, d, "", nil, nil, nil, at(100)))
+		w.ok(w.commit(d, "", nil, nil, nil, at(100)))
 	}
 	return ids
+}
+
+// commit writes the plan of one device.
+func (w *world) commit(due policy.Due, enrollmentID string, commands []policy.Command, cancel, forget []string, at time.Time) error {
+	return w.Commit(w.ctx, []policy.Commit{{Due: due, EnrollmentID: enrollmentID, Commands: commands, Cancel: cancel, Forget: forget}}, at)
+}
+
+// situation reads one device.
+func (w *world) situation(deviceID string) (policy.Situation, error) {
+	all, err := w.Situations(w.ctx, []string{deviceID})
+	return all[deviceID], err
 }
 
 // pushes claims and finishes everything that is due at a second, and tells for

@@ -188,7 +188,7 @@ func (a *App) wire() error {
 		RootCAs: pushRoots, Now: a.now, Logger: a.log, Observe: a.metrics.push}); err != nil {
 		return fmt.Errorf("--apns-host: %w", err)
 	}
-	a.deliverer = policy.NewDeliverer(a.store, mdm.Encoder{Profiles: profiles}, a.pusher.Kick, a.now, a.log)
+	a.deliverer = policy.NewDeliverer(a.store, mdm.Encoder{Profiles: profiles}, policy.Options{Queued: a.pusher.Kick, Now: a.now, Log: a.log, Organization: a.opts.Organization, AwaitTimeout: a.opts.AwaitTimeout})
 	a.evaluator = enroll.NewEvaluator(a.store, a.deliverer.Kick, a.log)
 	a.seen = mdm.NewSeen(a.store, a.log)
 	a.commander = &mdm.Commander{Enrollments: a.store, Queue: a.store, Profiles: profiles, Kick: a.pusher.Kick, Now: a.now}

@@ -30,6 +30,8 @@ type Options struct {
 	PublicURL     string `help:"URL under which devices reach this server, such as https://mdm.example.com. Default: https://localhost with the port of --listen." env:"ROLLCALL_PUBLIC_URL"`
 	Organization  string `help:"Name of the organisation, shown on devices." default:"Rollcall" env:"ROLLCALL_ORGANIZATION"`
 
+	AwaitTimeout time.Duration `help:"How long a device waits in Setup Assistant for its policies before it is released whatever is open." default:"10m" env:"ROLLCALL_AWAIT_TIMEOUT"`
+
 	DataDir      string `help:"Folder for the embedded database and the sealing key." default:"data" env:"ROLLCALL_DATA_DIR"`
 	Database     string `help:"Database: sqlite:PATH or postgres://USER:PASSWORD@HOST/NAME. Default: sqlite in the data folder." env:"ROLLCALL_DATABASE"`
 	DatabaseFile string `help:"File that holds the value of --database." env:"ROLLCALL_DATABASE_FILE"`

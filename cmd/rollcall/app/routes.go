@@ -84,7 +84,7 @@ func newPortal(requests *enroll.Requests, organization string, ownCA bool, log *
 func (a *App) newAPI(roll *enroll.Roll, gate *enroll.Gate) http.Handler {
 	api := &admin.API{Roll: roll, Imports: a.imports, Requests: a.requests, Codes: a.codes, Gate: gate, Decisions: a.store, Restrictions: a.restrictions, Approvals: enroll.NewApprovals(a.store, roll, a.now), Policies: a.store, Deliveries: a.store,
 		Queue: a.store, History: a.store, Commands: a.commander, PushCertificates: a.certificates, Mail: a.sender, Tokens: a.store, Mobileconfig: mdm.ParseMobileconfig,
-		PublicURL: a.publicURL, Kick: func() { a.evaluator.Kick(); a.deliverer.Kick(); a.pusher.Kick(); a.sender.Kick(); a.hooks.Kick() }, Now: a.now, Logger: a.log}
+		Organization: a.opts.Organization, PublicURL: a.publicURL, Kick: func() { a.evaluator.Kick(); a.deliverer.Kick(); a.pusher.Kick(); a.sender.Kick(); a.hooks.Kick() }, Now: a.now, Logger: a.log}
 	a.wireEvents(api)
 	api.DEP = a.accounts
 	return api.Handler()

@@ -341,7 +341,7 @@ func (c *deviceReceipt) Run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return err
 	}
-	items := columns("item=title", "command=request_type", "state", "attempts", "finished=finished_at", "error")
+	items := columns("item=title", "command=request_type", "state", "attempts", "tries", "finished=finished_at", "retry=retry_at", "error")
 	return s.showWith(raw, columns("enrolled_at", "completed_at", "time_to_policy_seconds"), "items", items)
 }
 

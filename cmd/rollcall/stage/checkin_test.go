@@ -103,7 +103,7 @@ func TestAwaitingDeviceIsReleased(t *testing.T) {
 		broken, _ := r.find(".nonsense")
 		p.check("the broken profile failed in the device's own words", broken.State == "failed" && broken.Error != "", broken)
 		released, ok := r.find("configured")
-		p.check("and was no reason to wait", ok && released.State == "acknowledged" && has(ph.Phone, "passcode"), r.Items)
+		p.check("and was no reason to wait", ok && released.State == "applied" && has(ph.Phone, "passcode"), r.Items)
 		seen := ph.CommandsSeen()
 		p.check("DeviceConfigured comes last", seen[len(seen)-1] == "DeviceConfigured", seen)
 	})

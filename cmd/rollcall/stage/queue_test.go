@@ -102,7 +102,7 @@ func TestNotNowLast(t *testing.T) {
 		p.until("both profiles are put off", func() bool { return p.rows("commands", "not_now AND request_type = 'InstallProfile'") == 2 })
 		p.until("no push is due", func() bool { return p.rows("pushes", "due_at > 0 OR lease_until > 0") == 0 })
 		r := p.receipt("LOCKED000001")
-		p.check("what a locked device can do is done", r.Items[0].State == "acknowledged" && r.CompletedAt.IsZero(), r.Items)
+		p.check("what a locked device can do is done", r.Items[0].State == "applied" && r.CompletedAt.IsZero(), r.Items)
 		pushed := ph.Pushes()
 
 		p.must(ph.Unlock(p.ctx))
@@ -158,14 +158,16 @@ func TestOneBrokenItem(t *testing.T) {
 		ph.enroll(p.url + "/enroll")
 		r := p.settled("BROKEN000001")
 		for suffix, want := range map[string]struct{ state, words string }{
-			"device_name": {"failed", "DeviceName: Error MCMDMErrorDomain 12053: DeviceName needs a supervised device"},
-			".a":          {"failed", "MCInstallationErrorDomain 4001: Profile Installation Failed; MCProfileErrorDomain 1009: it hurts"},
-			".b":          {"failed", "CommandFormatError"},
-			".c":          {"acknowledged", ""},
+			".a": {"failed", "MCInstallationErrorDomain 4001: Profile Installation Failed; MCProfileErrorDomain 1009: it hurts"},
+			".b": {"failed", "CommandFormatError"},
+			".c": {"applied", ""},
 		} {
 			i, ok := r.find(suffix)
 			p.check(suffix+" is "+want.state+" in the device's words", ok && i.State == want.state && i.Error == want.words, i)
 		}
+		p.check("the name is no more tried once it is known not to be supervised", slices.ContainsFunc(r.Notes, func(n note) bool {
+			return n.Pointer == "/device_name" && n.State == "unsupported" && n.Code == "not_supervised"
+		}), r)
 		p.check("the last profile is there", has(ph.Phone, "c") && !has(ph.Phone, "a"), ph.InstalledProfiles())
 
 		// Only what changes is tried again.

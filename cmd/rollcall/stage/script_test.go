@@ -328,17 +328,23 @@ type receipt struct {
 	CompletedAt  time.Time `json:"completed_at"`
 	TimeToPolicy float64   `json:"time_to_policy_seconds"`
 	Items        []item
+	Notes        []note
 }
 
+type note struct{ State, Pointer, Code, Text string }
+
 type item struct {
-	Key, Title, State, Error string
-	RequestType              string `json:"request_type"`
-	Removal                  bool
-	NotNow                   bool `json:"not_now"`
-	Attempts                 int
-	QueuedAt                 time.Time `json:"queued_at"`
-	SentAt                   time.Time `json:"sent_at"`
-	FinishedAt               time.Time `json:"finished_at"`
+	Key, Title, State, Error, Reason string
+	RequestType                      string `json:"request_type"`
+	Removal                          bool
+	Attempts, Tries                  int
+	Policies                         []struct {
+		Policy, Via string
+		Version     int64
+	}
+	QueuedAt   time.Time `json:"queued_at"`
+	SentAt     time.Time `json:"sent_at"`
+	FinishedAt time.Time `json:"finished_at"`
 }
 
 // find gives the item whose key ends like this.
@@ -373,7 +379,7 @@ func (p *play) acknowledged(serial string) receipt {
 	p.t.Helper()
 	r := p.settled(serial)
 	for _, i := range r.Items {
-		if i.State != "acknowledged" {
+		if i.State != "applied" {
 			p.t.Errorf("%s of %s is %s: %s", i.Key, serial, i.State, i.Error)
 		}
 	}
