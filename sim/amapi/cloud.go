@@ -80,6 +80,14 @@ type Cloud struct {
 	pushing       int // deliveries under way
 }
 
+// The keys of all clouds of a process are the same: keys take long to make.
+var (
+	accountKey = sync.OnceValues(newKey)
+	pushKey    = sync.OnceValues(newKey)
+)
+
+func newKey() (*rsa.PrivateKey, error) { return rsa.GenerateKey(rand.Reader, 2048) }
+
 // New makes the cloud without a listener.
 func New(o Options) (*Cloud, error) {
 	if o.Project == "" {
@@ -100,16 +108,16 @@ func New(o Options) (*Cloud, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	account, err := newServiceAccount(o.Project)
+	account, err := accountKey()
 	if err != nil {
 		return nil, fmt.Errorf("amapi: %w", err)
 	}
-	pushKey, err := rsa.GenerateKey(rand.Reader, 2048)
+	push, err := pushKey()
 	if err != nil {
 		return nil, fmt.Errorf("amapi: %w", err)
 	}
 	c := &Cloud{
-		options: o, account: account, pushKey: pushKey, keyID: random(20), done: make(chan struct{}), changed: make(chan struct{}),
+		options: o, account: newServiceAccount(o.Project, account), pushKey: push, keyID: random(20), done: make(chan struct{}), changed: make(chan struct{}),
 		tokens: map[string]accessToken{}, signups: map[string]*signup{}, enterprises: map[string]*enterprise{},
 		provisionings: map[string]*provisioning{}, topics: map[string]bool{}, subscriptions: map[string]*subscription{}, held: map[string][]*message{},
 		customers: map[string]*customer{}, serials: map[string]*Device{}, waiting: map[*record]bool{}, pending: map[*operation]bool{}, calls: map[string]int{},

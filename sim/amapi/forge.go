@@ -3,8 +3,6 @@ package amapi
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
-	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
@@ -82,7 +80,7 @@ func (c *Cloud) forge(to pushConfig, f Forgery) (string, error) {
 	case NotYet:
 		t.claims["iat"], t.claims["exp"] = now.Add(time.Hour).Unix(), now.Add(2*time.Hour).Unix()
 	case UnknownKey, WrongKey:
-		key, err := rsa.GenerateKey(rand.Reader, 2048)
+		key, err := newKey()
 		if err != nil {
 			return "", fmt.Errorf("amapi: %w", err)
 		}

@@ -2,7 +2,6 @@ package amapi
 
 import (
 	"crypto"
-	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
@@ -32,9 +31,8 @@ type serviceAccount struct {
 	key          *rsa.PrivateKey
 }
 
-func newServiceAccount(project string) (serviceAccount, error) {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
-	return serviceAccount{"rollcall@" + project + ".iam.gserviceaccount.com", random(20), key}, err
+func newServiceAccount(project string, key *rsa.PrivateKey) serviceAccount {
+	return serviceAccount{"rollcall@" + project + ".iam.gserviceaccount.com", random(20), key}
 }
 
 type accessToken struct {

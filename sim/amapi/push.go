@@ -214,7 +214,7 @@ func (c *Cloud) serveCerts(w http.ResponseWriter, _ *http.Request) {
 
 // RotateKeys makes a new key for pushes; the key set forgets the old one.
 func (c *Cloud) RotateKeys() error {
-	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	key, err := newKey()
 	if err != nil {
 		return fmt.Errorf("amapi: %w", err)
 	}

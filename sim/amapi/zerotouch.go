@@ -303,8 +303,8 @@ func (z *customer) checkConfiguration(o object) *refusal {
 	return nil
 }
 
-// settle lets one configuration be the default at most.
-func (z *customer) settle(o object) {
+// onlyDefault lets one configuration be the default at most.
+func (z *customer) onlyDefault(o object) {
 	if !flag(o, "isDefault") {
 		return
 	}
@@ -324,7 +324,7 @@ func (c *Cloud) createConfiguration(z *customer, q *call) (any, *refusal) {
 	o["configurationId"] = strconv.Itoa(z.made)
 	o["name"] = z.name() + "/configurations/" + strconv.Itoa(z.made)
 	z.configurations = append(z.configurations, o)
-	z.settle(o)
+	z.onlyDefault(o)
 	return o, nil
 }
 
@@ -361,7 +361,7 @@ func (c *Cloud) patchConfiguration(z *customer, q *call) (any, *refusal) {
 		return nil, bad
 	}
 	z.configurations[slices.IndexFunc(z.configurations, func(other object) bool { return other["name"] == o["name"] })] = next
-	z.settle(next)
+	z.onlyDefault(next)
 	return next, nil
 }
 
