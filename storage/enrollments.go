@@ -28,6 +28,7 @@ type enrollmentRow struct {
 	DecisionID      string `json:"decision_id"`
 	RequestID       string `json:"request_id"`
 	Account         string `json:"account"`
+	Protocol        string `json:"protocol"`
 	AuthenticatedAt int64  `json:"authenticated_at"`
 	EnrolledAt      int64  `json:"enrolled_at"`
 	LastSeenAt      int64  `json:"last_seen_at"`
@@ -37,7 +38,12 @@ type enrollmentRow struct {
 
 const (
 	enrollmentColumns = `e.id, e.device_id, e.parent_id, e.udid, e.user_id, e.state, e.fingerprint, e.next_fingerprint, e.topic, e.token,
-		e.push_magic, e.awaiting, e.decision_id, e.request_id, e.account, e.authenticated_at, e.enrolled_at, e.last_seen_at, e.push_inactive_at, e.ended_at`
+		e.push_magic, e.awaiting, e.decision_id, e.request_id, e.account, e.protocol, e.authenticated_at, e.enrolled_at, e.last_seen_at, e.push_inactive_at, e.ended_at`
+
+	// The protocols of enrollments.
+	protocolApple = "apple"
+	protocolAgent = "agent"
+	protocolAMAPI = "amapi"
 
 	unlockToken    = "enrollments/unlock_token"
 	bootstrapToken = "enrollments/bootstrap_token"
@@ -96,7 +102,7 @@ func (s *Store) Authenticate(ctx context.Context, a mdm.Authentication) (mdm.Enr
 		if a.Renews != "" {
 			e, err = renew(ctx, tx, a)
 		} else {
-			e, err = s.start(ctx, tx, a, device)
+			e, err = s.start(ctx, tx, a, protocolApple, device)
 		}
 		result = e.enrollment()
 		return err
@@ -143,7 +149,7 @@ func renew(ctx context.Context, tx *session, a mdm.Authentication) (enrollmentRo
 }
 
 // start makes a new enrollment, or finds the one that this certificate began.
-func (s *Store) start(ctx context.Context, tx *session, a mdm.Authentication, device deviceRow) (enrollmentRow, error) {
+func (s *Store) start(ctx context.Context, tx *session, a mdm.Authentication, protocol string, device deviceRow) (enrollmentRow, error) {
 	var current []enrollmentRow
 	err := tx.all(ctx, &current, `SELECT `+enrollmentColumns+` FROM enrollments e WHERE e.ended_at = 0 AND (e.device_id = ? OR e.udid = ? AND e.udid <> '')
 		ORDER BY e.id`+tx.lock(), a.DeviceID, a.UDID)
@@ -168,7 +174,7 @@ func (s *Store) start(ctx context.Context, tx *session, a mdm.Authentication, de
 			return e, err
 		}
 		e = enrollmentRow{ID: id, DeviceID: a.DeviceID, UDID: clean(a.UDID), State: string(mdm.EnrollmentAuthenticated), Fingerprint: a.Fingerprint,
-			Topic: clean(a.Topic), DecisionID: a.DecisionID, RequestID: a.RequestID, Account: a.Account, AuthenticatedAt: micros(a.At), LastSeenAt: micros(a.At)}
+			Topic: clean(a.Topic), DecisionID: a.DecisionID, RequestID: a.RequestID, Account: a.Account, Protocol: protocol, AuthenticatedAt: micros(a.At), LastSeenAt: micros(a.At)}
 		if err := insertEnrollment(ctx, tx, e); err != nil {
 			return e, err
 		}
@@ -184,10 +190,10 @@ func (s *Store) start(ctx context.Context, tx *session, a mdm.Authentication, de
 
 func insertEnrollment(ctx context.Context, tx *session, e enrollmentRow) error {
 	n, err := tx.exec(ctx, `INSERT INTO enrollments (id, device_id, parent_id, udid, user_id, state, fingerprint, next_fingerprint, topic, token,
-		push_magic, awaiting, decision_id, request_id, account, command_seq, authenticated_at, enrolled_at, last_seen_at, push_inactive_at, ended_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING`,
+		push_magic, awaiting, decision_id, request_id, account, protocol, command_seq, authenticated_at, enrolled_at, last_seen_at, push_inactive_at, ended_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, 0, 0) ON CONFLICT DO NOTHING`,
 		e.ID, e.DeviceID, e.ParentID, e.UDID, e.UserID, e.State, e.Fingerprint, e.NextFingerprint, e.Topic, e.Token,
-		e.PushMagic, e.Awaiting, e.DecisionID, e.RequestID, e.Account, e.AuthenticatedAt, e.EnrolledAt, e.LastSeenAt)
+		e.PushMagic, e.Awaiting, e.DecisionID, e.RequestID, e.Account, e.Protocol, e.AuthenticatedAt, e.EnrolledAt, e.LastSeenAt)
 	if err == nil && n == 0 {
 		return errAgain // somebody pinned the certificate meanwhile
 	}
@@ -320,7 +326,7 @@ func userChannel(ctx context.Context, tx *session, e enrollmentRow, u mdm.TokenU
 	}
 	channel = enrollmentRow{ID: enroll.NewID(), DeviceID: e.DeviceID, ParentID: e.ID, UDID: e.UDID, UserID: clean(u.UserID), State: string(mdm.EnrollmentActive),
 		Fingerprint: e.Fingerprint, NextFingerprint: e.NextFingerprint, Topic: e.Topic, DecisionID: e.DecisionID, RequestID: e.RequestID, Account: e.Account,
-		AuthenticatedAt: e.AuthenticatedAt, EnrolledAt: micros(u.At), LastSeenAt: micros(u.At)}
+		Protocol: e.Protocol, AuthenticatedAt: e.AuthenticatedAt, EnrolledAt: micros(u.At), LastSeenAt: micros(u.At)}
 	return channel, insertEnrollment(ctx, tx, channel)
 }
 

@@ -24,8 +24,8 @@ func pushAllDue(ctx context.Context, tx *session, enrollmentIDs []string, at tim
 }
 
 const (
-	pushesOf = `INSERT INTO pushes (enrollment_id, generation, due_at, lease_until, attempts, pushed_at, reason)
-		SELECT e.id, 1, CAST(? AS bigint), 0, 0, 0, '' FROM enrollments e WHERE `
+	pushesOf = `INSERT INTO pushes (enrollment_id, protocol, generation, due_at, lease_until, attempts, pushed_at, reason)
+		SELECT e.id, e.protocol, 1, CAST(? AS bigint), 0, 0, 0, '' FROM enrollments e WHERE `
 	pushAgain = ` ON CONFLICT (enrollment_id) DO UPDATE SET generation = pushes.generation + 1,
 			due_at = CASE WHEN pushes.lease_until = 0 AND pushes.due_at > 0 AND pushes.due_at < excluded.due_at THEN pushes.due_at ELSE excluded.due_at END`
 )
@@ -49,8 +49,8 @@ func (s *Store) PushDue(ctx context.Context, enrollmentID string, at time.Time) 
 func (s *Store) Stale(ctx context.Context, cutoff, now time.Time) (int, error) {
 	var n int64
 	err := s.write(ctx, func(tx *session) (err error) {
-		n, err = tx.exec(ctx, `INSERT INTO pushes (enrollment_id, generation, due_at, lease_until, attempts, pushed_at, reason)
-			SELECT e.id, 1, CAST(? AS bigint), 0, 0, 0, '' FROM enrollments e
+		n, err = tx.exec(ctx, `INSERT INTO pushes (enrollment_id, protocol, generation, due_at, lease_until, attempts, pushed_at, reason)
+			SELECT e.id, e.protocol, 1, CAST(? AS bigint), 0, 0, 0, '' FROM enrollments e
 			WHERE e.id IN (SELECT c.enrollment_id FROM commands c WHERE c.finished_at = 0 AND c.queued_at < ?)
 				AND e.state = 'active' AND e.push_inactive_at = 0
 				AND NOT EXISTS (SELECT 1 FROM pushes p WHERE p.enrollment_id = e.id AND (p.due_at > 0 OR p.pushed_at >= ?))
@@ -77,7 +77,7 @@ func (s *Store) ClaimPushes(ctx context.Context, now time.Time, lease time.Durat
 			Reachable    bool   `json:"reachable"`
 		}
 		var ids []string
-		if err := tx.all(ctx, &ids, `WITH due AS MATERIALIZED (SELECT enrollment_id FROM pushes WHERE due_at > 0 AND due_at <= ? AND lease_until <= ?
+		if err := tx.all(ctx, &ids, `WITH due AS MATERIALIZED (SELECT enrollment_id FROM pushes WHERE protocol = 'apple' AND due_at > 0 AND due_at <= ? AND lease_until <= ?
 				ORDER BY due_at LIMIT ?`+tx.skipLocked()+`)
 			UPDATE pushes SET lease_until = ? WHERE enrollment_id IN (SELECT enrollment_id FROM due) RETURNING enrollment_id`,
 			micros(now), micros(now), limit, micros(now.Add(lease))); err != nil || len(ids) == 0 {
