@@ -199,8 +199,8 @@ func TestGolden(t *testing.T) {
 		files["command-"+strings.ToLower(name)] = readable(body)
 	}
 	files["refusal"] = refusalBody(t)
-	if len(files) != 7+len(steps)+1 {
-		t.Errorf("%d files", len(files))
+	if there, err := os.ReadDir(golden); err != nil || len(files) != 7+len(steps)+1 || !*update && len(there) != len(files) {
+		t.Errorf("%d outputs, %d golden files (%v)", len(files), len(there), err)
 	}
 	for name, got := range files {
 		path := filepath.Join(golden, name+".txt")
