@@ -17,7 +17,8 @@ import (
 // simCmd runs simulators as programs of their own, for trials of a real
 // server.
 type simCmd struct {
-	DEP simDEPCmd `cmd:"" name:"dep" help:"Apple's service for Automated Device Enrollment, with devices."`
+	DEP   simDEPCmd   `cmd:"" name:"dep" help:"Apple's service for Automated Device Enrollment, with devices."`
+	AMAPI simAMAPICmd `cmd:"" name:"amapi" help:"Google's Android Management API, Pub/Sub and zero-touch, with devices."`
 }
 
 type simDEPCmd struct {
