@@ -38,6 +38,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"audit", testAudit},
 		{"transactions", testTransactions},
 		{"answers", testAnswers},
+		{"DEP", testDEP},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()
