@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"queue model", testModel},
 		{"policies", testPolicies},
 		{"delivery", testDelivery},
+		{"declarations", testDeclarations},
 		{"pushes", testPushes},
 		{"secrets", testSecrets},
 		{"sign-ins", testSignIns},
