@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,12 +114,31 @@ func TestSetupRefuses(t *testing.T) {
 // gate is the product's sign-in page, as far as a test needs one.
 type gate struct {
 	*httptest.Server
+	mu   sync.Mutex // held while the page is served
 	page http.HandlerFunc
+}
+
+// serve sets the page.
+func (g *gate) serve(page http.HandlerFunc) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.page = page
+}
+
+// settled waits for the page to have been served, so that what it noted can be
+// read.
+func (g *gate) settled() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 }
 
 func newGate(t *testing.T) *gate {
 	g := &gate{}
-	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.page(w, r) }))
+	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.page(w, r)
+	}))
 	t.Cleanup(g.Close)
 	return g
 }
@@ -138,7 +158,7 @@ func TestSigninFlow(t *testing.T) {
 	d := b.device(Hardware{Serial: "S1", IMEI: "350000000000019", MEID: "A0000000000001"})
 	d.SetAccount("a@example.com")
 	var info object
-	g.page = func(w http.ResponseWriter, r *http.Request) {
+	g.serve(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/signin" {
 			if r.URL.Query().Get("tenant") != "1" {
 				t.Error("the page's own query is lost:", r.URL)
@@ -149,8 +169,9 @@ func TestSigninFlow(t *testing.T) {
 		}
 		made := b.token(object{"oneTimeOnly": true, "duration": "600s", "allowPersonalUsage": corporate, "additionalData": "row 1"})
 		http.Redirect(w, r, link(text(made, "value")), http.StatusFound)
-	}
+	})
 	b.setup(d, entry, nil)
+	g.settled()
 	want := object{"enterprise": b.enterprise, "managementMode": deviceOwner, "ownership": companyOwned, "brand": "google", "model": "Pixel 10", "serialNumber": "S1",
 		"imei": "350000000000019", "meid": "A0000000000001", "authenticatedUserEmail": "a@example.com"}
 	name := text(info, "name")
@@ -177,12 +198,13 @@ func TestSigninFlowPersonal(t *testing.T) {
 	g := newGate(t)
 	b.signinToken(g, personal)
 	var info object
-	g.page = func(w http.ResponseWriter, r *http.Request) {
+	g.serve(func(w http.ResponseWriter, r *http.Request) {
 		info = b.ok("GET", "provisioningInfo/"+r.URL.Query().Get("provisioningInfo"), nil)
 		http.Redirect(w, r, link(text(b.token(object{"allowPersonalUsage": personal}), "value")), http.StatusFound)
-	}
+	})
 	details := list(b.ok("GET", b.enterprise, nil), "signinDetails")
 	b.setup(b.device(Hardware{Serial: "S1", IMEI: "350000000000019"}), link(text(details[0], "signinEnrollmentToken")), nil)
+	g.settled()
 	for _, name := range []string{"serialNumber", "imei", "authenticatedUserEmail"} {
 		if _, told := info[name]; told {
 			t.Errorf("%s is told: %v", name, info)
@@ -218,7 +240,8 @@ func TestSigninPageMayOnlyEndInTwoWays(t *testing.T) {
 		"broken":               {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, ErrSignIn},
 	} {
 		t.Run(name, func(t *testing.T) {
-			b.t, g.page = t, c.page
+			b.t = t
+			g.serve(c.page)
 			b.setup(d, entry, c.want)
 			if d.State().Managed {
 				t.Error("managed")
@@ -229,7 +252,7 @@ func TestSigninPageMayOnlyEndInTwoWays(t *testing.T) {
 	b.wantMessages()
 	other := b.cloud.AddEnterprise("Other")
 	foreign := b.ok("POST", other+"/enrollmentTokens", object{"allowPersonalUsage": corporate})
-	g.page = to(link(text(foreign, "value")))
+	g.serve(to(link(text(foreign, "value"))))
 	b.setup(d, entry, ErrToken)
 }
 
