@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"rollcall/cmd/rollcall/app"
 	"rollcall/enroll"
@@ -128,5 +129,16 @@ func TestADEAwayFromDEP(t *testing.T) {
 		}
 		p.admin(http.MethodGet, "/decisions/"+p.decided(devices[1].Serial, enroll.AllowListed).ID, nil, &decided)
 		p.check("another account lists it", decided.Trace[0].Check == "DEP" && decided.Trace[0].Result == "warn", decided)
+
+		released := p.phone(devices[0].Serial)
+		p.must(cloud.Release(devices[0].Serial))
+		p.until("the release is known", func() bool {
+			p.clock.advance(2 * time.Hour)
+			p.admin(http.MethodPost, "/dep/accounts/Old/sync", nil, nil)
+			return p.unknown(devices[0].Serial)
+		})
+		released.turnedAway(released.SetupAssistant(p.ctx, old))
+		p.admin(http.MethodGet, "/decisions/"+p.decided(devices[0].Serial, enroll.DenyNotPreEnrolled).ID, nil, &decided)
+		p.check("no account lists it", decided.Trace[0].Check == "DEP" && decided.Trace[0].Result == "warn", decided)
 	})
 }
