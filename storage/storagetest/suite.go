@@ -32,6 +32,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"pushes", testPushes},
 		{"secrets", testSecrets},
 		{"sign-ins", testSignIns},
+		{"enrollment tokens", testEnrollmentTokens},
 		{"identities", testIdentities},
 		{"tokens", testTokens},
 		{"events", testEvents},
