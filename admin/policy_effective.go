@@ -34,10 +34,10 @@ type effectivePolicyView struct {
 }
 
 type effectiveItemView struct {
-	Key      string            `json:"key"`
-	Title    string            `json:"title"`
-	Policies []document.Origin `json:"policies,omitempty"`
-	Blocked  string            `json:"blocked,omitempty" doc:"Why it cannot be sent."`
+	Key      string        `json:"key"`
+	Title    string        `json:"title"`
+	Policies []policy.From `json:"policies,omitempty"`
+	Blocked  string        `json:"blocked,omitempty" doc:"Why it cannot be sent."`
 }
 
 // effectivePolicy declares what a device would get.

@@ -4,7 +4,6 @@ import (
 	"time"
 
 	"rollcall/policy"
-	"rollcall/policy/document"
 )
 
 type receiptView struct {
@@ -16,29 +15,29 @@ type receiptView struct {
 }
 
 type receiptItemView struct {
-	Key         string            `json:"key"`
-	Title       string            `json:"title"`
-	Policies    []document.Origin `json:"policies,omitempty" doc:"It comes from these. Absent: from the device's row, or the server itself."`
-	Removal     bool              `json:"removal,omitempty"`
-	CommandID   string            `json:"command_id"`
-	RequestType string            `json:"request_type"`
-	State       policy.ItemState  `json:"state" enum:"waiting,sent,not_now,applied,failed"`
-	Attempts    int               `json:"attempts" doc:"How often it was handed to the device."`
-	Tries       int               `json:"tries" doc:"How often the same content was sent."`
-	Reason      string            `json:"reason,omitempty" enum:"retry,drift" doc:"Why it was sent again: it failed with an error that may pass, or the device no longer had it."`
-	Error       string            `json:"error,omitempty" doc:"The device's own words."`
-	QueuedAt    time.Time         `json:"queued_at,omitzero"`
-	SentAt      time.Time         `json:"sent_at,omitzero"`
-	FinishedAt  time.Time         `json:"finished_at,omitzero"`
-	RetryAt     time.Time         `json:"retry_at,omitzero" doc:"When it is sent again by itself. Absent: not before it changes."`
+	Key         string           `json:"key"`
+	Title       string           `json:"title"`
+	Policies    []policy.From    `json:"policies,omitempty" doc:"It comes from these. Absent: from the device's row, or the server itself."`
+	Removal     bool             `json:"removal,omitempty"`
+	CommandID   string           `json:"command_id"`
+	RequestType string           `json:"request_type"`
+	State       policy.ItemState `json:"state" enum:"waiting,sent,not_now,applied,failed"`
+	Attempts    int              `json:"attempts" doc:"How often it was handed to the device."`
+	Tries       int              `json:"tries" doc:"How often the same content was sent."`
+	Reason      string           `json:"reason,omitempty" enum:"retry,drift" doc:"Why it was sent again: it failed with an error that may pass, or the device no longer had it."`
+	Error       string           `json:"error,omitempty" doc:"The device's own words."`
+	QueuedAt    time.Time        `json:"queued_at,omitzero"`
+	SentAt      time.Time        `json:"sent_at,omitzero"`
+	FinishedAt  time.Time        `json:"finished_at,omitzero"`
+	RetryAt     time.Time        `json:"retry_at,omitzero" doc:"When it is sent again by itself. Absent: not before it changes."`
 }
 
 type noteView struct {
-	State    policy.NoteState  `json:"state" enum:"unsupported,failed,note" doc:"unsupported: the device would not honour it. failed: it cannot be sent. note: it is carried out otherwise than it is written."`
-	Pointer  string            `json:"pointer" doc:"JSON pointer (RFC 6901) into the effective document." example:"/restrictions/camera"`
-	Code     string            `json:"code" example:"not_supervised"`
-	Text     string            `json:"text"`
-	Policies []document.Origin `json:"policies,omitempty"`
+	State    policy.NoteState `json:"state" enum:"unsupported,failed,note" doc:"unsupported: the device would not honour it. failed: it cannot be sent. note: it is carried out otherwise than it is written."`
+	Pointer  string           `json:"pointer" doc:"JSON pointer (RFC 6901) into the effective document." example:"/restrictions/camera"`
+	Code     string           `json:"code" example:"not_supervised"`
+	Text     string           `json:"text"`
+	Policies []policy.From    `json:"policies,omitempty"`
 }
 
 func viewReceipt(r policy.Receipt) receiptView {

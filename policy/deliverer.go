@@ -161,7 +161,7 @@ func (d *Deliverer) plan(ctx context.Context, planner *Planner, due Due, s Situa
 		return c, err
 	}
 	desire := planner.Desire(s.Policies, TargetOf(s.Device, s.UserEnrollment), VariablesOf(s.Device, s.Owner, d.options.Organization), s.Device.Name)
-	items, declarations, again, err := wanted(s, desire, now)
+	items, declarations, again, err := planner.wanted(s, desire, now)
 	if err != nil {
 		return c, err
 	}
@@ -182,7 +182,7 @@ func (d *Deliverer) plan(ctx context.Context, planner *Planner, due Due, s Situa
 	}
 	for _, p := range plan.Send {
 		id := enroll.NewID()
-		requestType, body, err := d.encoder.Encode(ctx, id, p.Item.Step)
+		requestType, body, err := planner.encode(ctx, d.encoder, id, p)
 		if err != nil {
 			return c, fmt.Errorf("policy: encode %s: %w", p.Item.Key, err)
 		}
@@ -190,7 +190,9 @@ func (d *Deliverer) plan(ctx context.Context, planner *Planner, due Due, s Situa
 			Title: p.Item.Title, Hash: p.Item.Hash, Removal: p.Removal, Policies: p.Item.Policies, Tries: p.Tries, Reason: p.Reason})
 	}
 	c.Cancel, c.Forget, c.Again, c.Notes, c.Versions = plan.Cancel, plan.Forget, plan.Again, desire.Notes, versionsOf(s.Policies)
-	c.Declare, c.Declarations = declarations != nil || s.Declared, declarations
+	if token := DeclarationsToken(s.EnrollmentID, declarations); s.DeclarationsToken != token && (len(declarations) > 0 || s.DeclarationsToken != "") {
+		c.Declare, c.Declarations = true, declarations
+	}
 	for _, i := range plan.Label {
 		c.Labels = append(c.Labels, Label{ItemKey: i.Key, Policies: i.Policies})
 	}

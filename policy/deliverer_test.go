@@ -160,7 +160,7 @@ func enrolled(id, name string) Situation {
 // desired is what a device without declarations is to have.
 func desired(s Situation) []Item {
 	d := NewPlanner().Desire(s.Policies, TargetOf(s.Device, false), VariablesOf(s.Device, s.Owner, ""), s.Device.Name)
-	items, _, _, err := wanted(s, d, time.Time{})
+	items, _, _, err := NewPlanner().wanted(s, d, time.Time{})
 	if err != nil {
 		panic(err)
 	}

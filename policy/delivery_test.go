@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-
-	"rollcall/policy/document"
 )
 
 // The items of the tables and of the model below.
@@ -41,7 +39,7 @@ func TestDiff(t *testing.T) {
 	heldItem := func(i Item) Item { i.Hash += held; return i }
 	sendHeld := func(i Item) []Planned { return send(heldItem(i)) }
 	blocked := func(i Item) Item { i.Blocked = "a variable is missing"; return i }
-	from := func(i Item, policy string) Item { i.Policies = []document.Origin{{Policy: policy}}; return i }
+	from := func(i Item, policy string) Item { i.Policies = []From{{Policy: policy}}; return i }
 	failedWith := func(i Item, words string, tries int) Delivered {
 		d := was(i, CommandFailed, 1)
 		d.Error, d.Tries = words, tries

@@ -23,8 +23,16 @@ type Item struct {
 	Identifier string // what the device calls it: PayloadIdentifier, bundle ID; empty: unknown
 	Hash       string
 	Step       Step
-	Policies   []document.Origin // it comes from these; none: from the device's row, or the server itself
-	Blocked    string            // why it is not sent, although it is wanted; empty: it is
+	Policies   []From // it comes from these; none: from the device's row, or the server itself
+	Blocked    string // why it is not sent, although it is wanted; empty: it is
+}
+
+// From is a policy that something comes from, and how that policy reaches the
+// device. Versions are left out, so that a new one changes no more than what it
+// changes.
+type From struct {
+	Policy string `json:"policy"`
+	Via    string `json:"via" doc:"\"device\", \"user\" or \"group:NAME\"."`
 }
 
 // The keys of items, or how they begin.
@@ -55,11 +63,11 @@ const (
 // Note is something of its policies that a device is not sent, or not as it is
 // written.
 type Note struct {
-	State    NoteState         `json:"state"`
-	Pointer  string            `json:"pointer"` // into the effective document
-	Code     string            `json:"code"`
-	Text     string            `json:"text"`
-	Policies []document.Origin `json:"policies,omitempty"`
+	State    NoteState `json:"state"`
+	Pointer  string    `json:"pointer"` // into the effective document
+	Code     string    `json:"code"`
+	Text     string    `json:"text"`
+	Policies []From    `json:"policies,omitempty"`
 }
 
 // codeMissing is the code of a note about a variable without a value.
@@ -71,6 +79,8 @@ type Desire struct {
 	Items        []Item // in the order of a first check-in, without queries, checks and the release
 	Declarations []apple.Declaration
 	Notes        []Note
+
+	shared string // the same for devices whose desired state is the same; empty: it is one device's own
 }
 
 // Person is what is known of the owner of a device, as far as variables go.
@@ -101,6 +111,8 @@ type Planner struct {
 	mu        sync.Mutex
 	effective map[string]*merged
 	compiled  map[compiledKey]Desire
+	declared  map[string][]Declaration
+	encoded   map[string]encoding
 }
 
 type merged struct {
@@ -115,7 +127,7 @@ type compiledKey struct {
 
 // NewPlanner makes a Planner for one batch of devices.
 func NewPlanner() *Planner {
-	return &Planner{effective: map[string]*merged{}, compiled: map[compiledKey]Desire{}}
+	return &Planner{effective: map[string]*merged{}, compiled: map[compiledKey]Desire{}, declared: map[string][]Declaration{}, encoded: map[string]encoding{}}
 }
 
 // Desire says what a device is to have of the policies that reach it. name is
@@ -132,6 +144,7 @@ func (p *Planner) Desire(bound []Bound, t document.Target, v document.Variables,
 	p.mu.Unlock()
 	if !known {
 		d = compile(m.Effective, t, v, "")
+		d.shared = key.policies + key.target
 		p.mu.Lock()
 		p.compiled[key] = d
 		p.mu.Unlock()
@@ -230,18 +243,16 @@ func under(pointer, place string) bool {
 
 // originsOf are the policies that say something at or below a place; where
 // nobody does, those that do so above it.
-func originsOf(e document.Effective, place string) []document.Origin {
-	var out []document.Origin
-	seen := map[document.Origin]bool{}
+func originsOf(e document.Effective, place string) []From {
+	var out []From
 	collect := func(match func(pointer string) bool) {
 		for _, pointer := range slices.Sorted(maps.Keys(e.Origins)) {
 			if !match(pointer) {
 				continue
 			}
 			for _, o := range e.Origins[pointer] {
-				if !seen[o] {
-					seen[o] = true
-					out = append(out, o)
+				if from := (From{o.Policy, o.Via}); !slices.Contains(out, from) {
+					out = append(out, from)
 				}
 			}
 		}
@@ -268,7 +279,7 @@ const day = 24 * time.Hour
 
 // wanted is the whole desired state of an enrolled device at a time, and when
 // it will be another one by itself.
-func wanted(s Situation, d Desire, now time.Time) (items []Item, declarations []Declaration, again time.Time, err error) {
+func (p *Planner) wanted(s Situation, d Desire, now time.Time) (items []Item, declarations []Declaration, again time.Time, err error) {
 	items = append(items,
 		Item{Key: "query:device", Title: "Device information", Hash: "1", Step: QueryDevice{}},
 		Item{Key: "query:security", Title: "Security information", Hash: "1", Step: QuerySecurity{}})
@@ -285,8 +296,8 @@ func wanted(s Situation, d Desire, now time.Time) (items []Item, declarations []
 		}
 		items = append(items, i)
 	}
-	if len(d.Declarations) > 0 || s.Declared {
-		if declarations, err = Declarations(d.Declarations, s.Supported); err != nil {
+	if len(d.Declarations) > 0 || s.DeclarationsToken != "" {
+		if declarations, err = p.declarations(d, s.Supported); err != nil {
 			return nil, nil, again, err
 		}
 		token := DeclarationsToken(s.EnrollmentID, declarations)
@@ -307,6 +318,31 @@ func wanted(s Situation, d Desire, now time.Time) (items []Item, declarations []
 	return items, declarations, again, nil
 }
 
+// declarations are those of a desired state that a device knows.
+func (p *Planner) declarations(d Desire, supported map[string]bool) ([]Declaration, error) {
+	if d.shared == "" {
+		return Declarations(d.Declarations, supported)
+	}
+	key := d.shared
+	if supported != nil {
+		key += "\n" + strings.Join(slices.Sorted(maps.Keys(supported)), " ")
+	}
+	p.mu.Lock()
+	out, known := p.declared[key]
+	p.mu.Unlock()
+	if known {
+		return out, nil
+	}
+	out, err := Declarations(d.Declarations, supported)
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	p.declared[key] = out
+	p.mu.Unlock()
+	return out, nil
+}
+
 // known gives the identifiers if all are known, so that a question names either
 // all of them or none.
 func known(identifiers []string) []string {
@@ -319,14 +355,14 @@ func known(identifiers []string) []string {
 }
 
 // declared are the policies that declarations come from.
-func declared(d Desire) []document.Origin {
-	var out []document.Origin
+func declared(d Desire) []From {
+	var out []From
 	for _, place := range []string{"/passcode", "/os_update"} {
 		for _, pointer := range slices.Sorted(maps.Keys(d.Effective.Origins)) {
 			if under(pointer, place) {
 				for _, o := range d.Effective.Origins[pointer] {
-					if !slices.Contains(out, o) {
-						out = append(out, o)
+					if from := (From{o.Policy, o.Via}); !slices.Contains(out, from) {
+						out = append(out, from)
 					}
 				}
 			}

@@ -1,10 +1,9 @@
 package policy
 
 import (
+	"slices"
 	"strings"
 	"time"
-
-	"rollcall/policy/document"
 )
 
 // CommandState is where a command stands.
@@ -29,7 +28,7 @@ type Delivered struct {
 	Identifier string
 	Hash       string
 	Removal    bool // the last command removes the item
-	Policies   []document.Origin
+	Policies   []From
 	CommandID  string
 	State      CommandState
 	Attempts   int    // how often the command was handed out
@@ -135,7 +134,7 @@ func Diff(desired []Item, delivered []Delivered, now time.Time) Plan {
 			case gone[item.Key]:
 				next.Reason = ReasonDrift
 			default:
-				if !sameOrigins(was.Policies, item.Policies) {
+				if !slices.Equal(was.Policies, item.Policies) {
 					plan.Label = append(plan.Label, item)
 				}
 				continue
@@ -181,18 +180,6 @@ func removal(d Delivered) (Step, bool) {
 		return RemoveApp{d.Identifier}, true
 	}
 	return nil, false
-}
-
-func sameOrigins(a, b []document.Origin) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
 }
 
 // drifted are the items that a device had and, as it answered a check that was

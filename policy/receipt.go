@@ -1,10 +1,6 @@
 package policy
 
-import (
-	"time"
-
-	"rollcall/policy/document"
-)
+import "time"
 
 // Receipt is what a device got of its policies, for the admin.
 type Receipt struct {
@@ -41,7 +37,7 @@ type ReceiptItem struct {
 	Key         string
 	Title       string
 	Removal     bool
-	Policies    []document.Origin // it comes from these
+	Policies    []From // it comes from these
 	CommandID   string
 	RequestType string
 	Command     CommandState

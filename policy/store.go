@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"rollcall/enroll"
-	"rollcall/policy/document"
 )
 
 // Store keeps policies and their bindings. A change of a policy, a binding or
@@ -81,8 +80,9 @@ type Situation struct {
 	Awaiting       bool // the device waits in Setup Assistant
 	Policies       []Bound
 	Delivered      []Delivered
-	Declared       bool            // it was given declarations before
 	Supported      map[string]bool // types of declarations it knows; nil: it has not said
+
+	DeclarationsToken string // of those it was given last; empty: none
 
 	// The identity certificate pinned to the enrollment.
 	Fingerprint  string
@@ -101,15 +101,15 @@ type Command struct {
 	Title       string
 	Hash        string
 	Removal     bool
-	Policies    []document.Origin
+	Policies    []From
 	Tries       int
 	Reason      string
 }
 
 // Label is where an item comes from now that it was sent already.
 type Label struct {
-	ItemKey  string            `json:"item_key"`
-	Policies []document.Origin `json:"-"`
+	ItemKey  string
+	Policies []From
 }
 
 // Commit is the plan of one device as it is written.
@@ -148,7 +148,9 @@ type DeliveryStore interface {
 
 // Encoder turns steps into commands of a protocol.
 type Encoder interface {
-	// Encode gives the RequestType and the body of a command with this ID.
+	// Encode gives the RequestType and the body of a command with this ID. The
+	// bodies of equal steps differ in the ID alone, which stands in them once;
+	// only those of RenewIdentity are all different.
 	Encode(ctx context.Context, id string, s Step) (requestType string, body []byte, err error)
 	// Inventory reads from the answer to a command of a RequestType which
 	// profiles or apps the device has, by identifier.

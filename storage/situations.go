@@ -9,7 +9,6 @@ import (
 	"rollcall/enroll"
 	"rollcall/mdm"
 	"rollcall/policy"
-	"rollcall/policy/document"
 )
 
 type deliveredRow struct {
@@ -55,7 +54,7 @@ func (s *Store) delivered(r deliveredRow) (policy.Delivered, error) {
 	d := policy.Delivered{Key: r.Key, Title: r.Title, Identifier: r.Identifier, Hash: r.Hash, Removal: r.Removal, CommandID: r.CommandID, RequestType: r.RequestType,
 		State: policy.CommandState(r.State), Attempts: r.Attempts, Tries: r.Tries, Error: r.Error, QueuedAt: instant(r.QueuedAt), FinishedAt: instant(r.FinishedAt)}
 	var err error
-	if d.Policies, err = decode[[]document.Origin](r.Policies); err != nil {
+	if d.Policies, err = decode[[]policy.From](r.Policies); err != nil {
 		return d, err
 	}
 	d.Result, err = s.unseal(resultOfCommand, r.CommandID, r.Result)
@@ -134,7 +133,7 @@ func (s *Store) addEnrollments(ctx context.Context, tx *session, situations map[
 		}
 		sit.EnrollmentID, sit.EnrolledAt, sit.Awaiting = e.ID, instant(e.EnrolledAt), e.Awaiting
 		sit.Fingerprint, sit.DecisionID, sit.UDID, sit.IdentityEnds = e.Fingerprint, e.DecisionID, e.UDID, ends[e.Fingerprint]
-		sit.Declared, sit.Supported = declared[e.ID].Declared, declared[e.ID].Supported
+		sit.DeclarationsToken, sit.Supported = declared[e.ID].DeclarationsToken, declared[e.ID].Supported
 		for _, row := range items[e.ID] {
 			d, err := s.delivered(row)
 			if err != nil {
@@ -147,8 +146,8 @@ func (s *Store) addEnrollments(ctx context.Context, tx *session, situations map[
 	return nil
 }
 
-// declaredTo tells of enrollments whether they were declared anything, and
-// which declarations they know.
+// declaredTo tells of enrollments what they were declared, and which
+// declarations they know.
 func (s *Store) declaredTo(ctx context.Context, tx *session, enrollmentIDs []string) (map[string]policy.Situation, error) {
 	var rows []struct {
 		EnrollmentID string `json:"enrollment_id"`
@@ -164,7 +163,7 @@ func (s *Store) declaredTo(ctx context.Context, tx *session, enrollmentIDs []str
 		if err != nil {
 			return nil, err
 		}
-		out[r.EnrollmentID] = policy.Situation{Declared: r.Token != "", Supported: status.Supported()}
+		out[r.EnrollmentID] = policy.Situation{DeclarationsToken: r.Token, Supported: status.Supported()}
 	}
 	return out, nil
 }

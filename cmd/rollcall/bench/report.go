@@ -88,6 +88,7 @@ var partNames = []struct {
 	{partImport, "CSV import", "row"},
 	{partList, "Page of the device list", "page"},
 	{partPush, "Push", "push"},
+	{partPolicy, "Policy change", "device"},
 }
 
 func (r *report) costs(b *strings.Builder) {
@@ -103,7 +104,7 @@ func (r *report) costs(b *strings.Builder) {
 			if e.Engine == postgres {
 				database = c.each(c.Postgres)
 			}
-			if p.part == partGate {
+			if p.part == partGate || p.part == partPolicy {
 				load = "none"
 			}
 			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %.0f %% |\n", p.name, engineName(e.Engine), c.each(c.Server), database, load, 100*c.busy(r.Machine.Cores))

@@ -37,6 +37,9 @@ const (
 	memoryExport  figure = "memory.export"
 	firstCheckIn  figure = "first.seconds"
 	pushRate      figure = "push.rate"
+	policyCompile figure = "policy.compile"
+	policyChange  figure = "policy.change"
+	memoryPolicy  figure = "memory.policy"
 	memoryRest    figure = "memory.rest"
 	memoryLoad    figure = "memory.load"
 )
@@ -81,6 +84,9 @@ var rows = []row{
 	{figure: exportFirst, what: "· until the first of them has come", unit: milliseconds, part: partExport},
 	{figure: memoryExport, what: "· memory of the server (RSS, greatest)", unit: mebibytes, part: partExport},
 	{figure: firstCheckIn, what: "First check-in to last acknowledgement, 10 payloads", unit: seconds, most: 1, part: partFirst},
+	{figure: policyCompile, what: "Merge and compile 10 policies for a device", unit: milliseconds, most: 1, part: partPolicy},
+	{figure: policyChange, what: "Policy change for %s enrolled devices: saved, planned and queued", number: func(s scale) int { return s.Managed }, unit: seconds, most: 5, part: partPolicy},
+	{figure: memoryPolicy, what: "· memory of the process (RSS, greatest)", unit: mebibytes, part: partPolicy},
 	{figure: pushRate, what: "APNs pushes, from the outbox to the simulator and back", unit: perSecond, least: 5000, part: partPush},
 	{figure: memoryRest, what: "Memory of the server at rest (RSS)", unit: mebibytes, most: 60, part: partIdle},
 	{figure: memoryLoad, what: "Memory of the server under the Idle load (RSS, greatest)", unit: mebibytes, most: 200, part: partIdle},

@@ -21,6 +21,7 @@ type DeviceCommands struct {
 	Unblock   deviceUnblock   `cmd:"" help:"Let a blocked device pass again."`
 	Disenroll deviceDisenroll `cmd:"" help:"Remove the management from an enrolled device."`
 	Push      devicePush      `cmd:"" help:"Wake a device."`
+	Policy    devicePolicy    `cmd:"" help:"Show what a device is to have, on the roll or not."`
 	Receipt   deviceReceipt   `cmd:"" help:"Show what a device got of its policies."`
 	Timeline  deviceTimeline  `cmd:"" help:"Show the history of a device."`
 }

@@ -1,12 +1,10 @@
 package client
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
@@ -117,17 +115,10 @@ func (s *Session) warn(raw []byte) error {
 	var answer struct {
 		Warnings []json.RawMessage `json:"warnings"`
 	}
-	if err := json.Unmarshal(raw, &answer); err != nil || len(answer.Warnings) == 0 {
-		return err
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		return failed("", "the answer of %s is not a policy", s.base)
 	}
-	w := bufio.NewWriter(os.Stdout)
-	out := s.rows(w, warningColumns)
-	for _, step := range []func() error{out.begin, func() error { return out.page(answer.Warnings) }, out.end, w.Flush} {
-		if err := step(); err != nil {
-			return err
-		}
-	}
-	return nil
+	return s.table(answer.Warnings, warningColumns)
 }
 
 // putJSON sends a document, or of an object what can be set, so that what get
