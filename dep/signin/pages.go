@@ -61,7 +61,7 @@ func (p *Pages) Begin(w http.ResponseWriter, r *http.Request, s Session) {
 			p.Sorry(w, r, err)
 			return
 		}
-		p.ask(w, r, http.StatusOK, s, "")
+		p.ask(w, r, http.StatusOK, "")
 		return
 	}
 	if p.OIDC == nil {
@@ -94,7 +94,7 @@ func (p *Pages) Resume(w http.ResponseWriter, r *http.Request, k Kind) {
 	case r.Method == http.MethodPost:
 		p.takeCode(w, r, s)
 	default:
-		p.ask(w, r, http.StatusOK, s, "")
+		p.ask(w, r, http.StatusOK, "")
 	}
 }
 
@@ -107,7 +107,7 @@ var ownership = map[Kind]enroll.Ownership{KindADE: enroll.OwnershipCorporate, Ki
 func (p *Pages) takeCode(w http.ResponseWriter, r *http.Request, s Session) {
 	r.Body = http.MaxBytesReader(w, r.Body, formLimit)
 	if err := r.ParseForm(); err != nil {
-		p.ask(w, r, http.StatusBadRequest, s, "The form did not arrive as it was sent.")
+		p.ask(w, r, http.StatusBadRequest, "The form did not arrive as it was sent.")
 		return
 	}
 	req, err := p.Codes.Redeem(r.Context(), r.PostForm.Get("code"), sourceOf(r.RemoteAddr), ownership[s.Kind])
@@ -116,9 +116,9 @@ func (p *Pages) takeCode(w http.ResponseWriter, r *http.Request, s Session) {
 	case err == nil:
 		p.done(w, r, s, Person{UserID: req.UserID, RequestID: req.ID})
 	case errors.As(err, &known) && known.Kind == enroll.KindForbidden:
-		p.ask(w, r, http.StatusTooManyRequests, s, known.Text+" "+known.Hint)
+		p.ask(w, r, http.StatusTooManyRequests, known.Text+" "+known.Hint)
 	case errors.As(err, &known) && (known.Kind == enroll.KindNotFound || known.Kind == enroll.KindGone):
-		p.ask(w, r, http.StatusUnprocessableEntity, s, known.Text+" "+known.Hint)
+		p.ask(w, r, http.StatusUnprocessableEntity, known.Text+" "+known.Hint)
 	default:
 		p.Sorry(w, r, err)
 	}
@@ -193,7 +193,7 @@ type page struct {
 }
 
 // ask shows the field for the code; wrong is what was wrong with the last one.
-func (p *Pages) ask(w http.ResponseWriter, r *http.Request, status int, _ Session, wrong string) {
+func (p *Pages) ask(w http.ResponseWriter, r *http.Request, status int, wrong string) {
 	p.render(w, r, status, "code", page{Title: "Enroll this device", Text: wrong})
 }
 

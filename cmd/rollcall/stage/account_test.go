@@ -237,6 +237,10 @@ func TestAccountSignsInAgain(t *testing.T) {
 		provider.Person("ann@example.com")
 		p.must(ph.SignInAgain(p.ctx, refused, p.account("ann@example.com", "")))
 		ph.connect()
+
+		p.clock.advance(91 * 24 * time.Hour)
+		p.must(ph.RemoveProfileByUser(p.ctx))
+		p.check("who leaves need not sign in", p.device("ACCAGAIN0001").State == "unenrolled")
 	})
 }
 
