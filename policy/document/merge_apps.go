@@ -7,7 +7,7 @@ import (
 )
 
 // appList is a list of apps that is looked into by any of their identifiers.
-// No two of its apps share one.
+// No two of its apps share one, except among the blocked.
 type appList struct {
 	apps []App
 	at   map[string]int
@@ -83,6 +83,11 @@ func (l *appList) find(ids []string) (int, bool) {
 		}
 	}
 	return 0, false
+}
+
+// all says whether each of the identifiers is in the list.
+func (l *appList) all(ids []string) bool {
+	return !slices.ContainsFunc(ids, func(id string) bool { _, there := l.at[id]; return !there })
 }
 
 func (l *appList) add(a App) int {
@@ -164,9 +169,13 @@ func (m *merger) blocked(kiosk *App) *appList {
 			}
 			rest := a
 			for _, h := range halves {
-				if n, there := l.find(h.ids(&a)); there {
+				ids := h.ids(&a)
+				if n, there := l.find(ids); there {
 					m.from(element("/apps/blocked", n), s)
-					rest = h.without(rest)
+					// A device blocks by one of the identifiers: each must stay.
+					if l.all(ids) {
+						rest = h.without(rest)
+					}
 				}
 			}
 			if appleIDs(&rest) != nil || androidIDs(&rest) != nil {
