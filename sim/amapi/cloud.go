@@ -63,7 +63,7 @@ type Cloud struct {
 	signups       map[string]*signup
 	enterprises   map[string]*enterprise // by id
 	provisionings map[string]*provisioning
-	topics        map[string]bool
+	topics        map[string]*topic        // by name
 	subscriptions map[string]*subscription // by name
 	held          map[string][]*message    // by topic: what comes after the next
 	customers     map[string]*customer
@@ -119,7 +119,7 @@ func New(o Options) (*Cloud, error) {
 	c := &Cloud{
 		options: o, account: newServiceAccount(o.Project, account), pushKey: push, keyID: random(20), done: make(chan struct{}), changed: make(chan struct{}),
 		tokens: map[string]accessToken{}, signups: map[string]*signup{}, enterprises: map[string]*enterprise{},
-		provisionings: map[string]*provisioning{}, topics: map[string]bool{}, subscriptions: map[string]*subscription{}, held: map[string][]*message{},
+		provisionings: map[string]*provisioning{}, topics: map[string]*topic{}, subscriptions: map[string]*subscription{}, held: map[string][]*message{},
 		customers: map[string]*customer{}, serials: map[string]*Device{}, waiting: map[*record]bool{}, pending: map[*operation]bool{}, calls: map[string]int{},
 	}
 	if o.Control {

@@ -29,6 +29,8 @@
 //   - the record of a device that enrolls again stays beside the new one;
 //   - a token that does not say allowPersonalUsage manages the whole device
 //     when it is scanned in the setup wizard, and a work profile otherwise;
+//   - a device may be given the name of a policy that does not exist; it keeps
+//     what it has until there is one;
 //   - devices.patch without a mask writes state too, so that a body without
 //     state is an illegal transition; with a mask it writes what is named.
 //
@@ -39,5 +41,6 @@
 // errors, timing, the setup wizards of manufacturers, a camera that reads a QR
 // code, Play Protect. What it does not do: web apps, applications, migration
 // tokens (answered 501), partial responses (the parameter "fields" is accepted
-// and ignored), Pub/Sub's IAM, seek and snapshots.
+// and ignored), Pub/Sub's seek and snapshots. Of IAM there is only what the
+// Android Management API needs: it reports to topics that it may publish to.
 package amapi

@@ -131,8 +131,8 @@ func (e *enterprise) write(c *Cloud, body object, mask string) *refusal {
 		return invalid("enabledNotificationTypes: NOTIFICATION_TYPE_UNSPECIFIED cannot be enabled.")
 	}
 	topic := text(next, "pubsubTopic")
-	if topic != "" && (!topicName.MatchString(topic) || !c.topics[topic]) {
-		return invalid("pubsubTopic: %q does not exist, or android-cloud-policy@system.gserviceaccount.com may not publish to it.", topic)
+	if topic != "" && (!topicName.MatchString(topic) || !c.topics[topic].mayPublish()) {
+		return invalid("pubsubTopic: %q does not exist, or %s may not publish to it (%s).", topic, publisher, publisherRole)
 	}
 	details, bad := e.merge(list(next, "signinDetails"))
 	if bad != nil {

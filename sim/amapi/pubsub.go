@@ -26,6 +26,8 @@ var pubsubRoutes = []route{
 	{id: "pubsub.topics.create", method: http.MethodPut, path: "v1/projects/{p}/topics/{t}", serve: (*Cloud).createTopic},
 	{id: "pubsub.topics.get", method: http.MethodGet, path: "v1/projects/{p}/topics/{t}", serve: (*Cloud).getTopic},
 	{id: "pubsub.topics.delete", method: http.MethodDelete, path: "v1/projects/{p}/topics/{t}", serve: (*Cloud).deleteTopic},
+	{id: "pubsub.topics.getIamPolicy", method: http.MethodGet, path: "v1/projects/{p}/topics/{t}:getIamPolicy", serve: (*Cloud).getGrants},
+	{id: "pubsub.topics.setIamPolicy", method: http.MethodPost, path: "v1/projects/{p}/topics/{t}:setIamPolicy", serve: (*Cloud).setGrants},
 	{id: "pubsub.topics.publish", method: http.MethodPost, path: "v1/projects/{p}/topics/{t}:publish", serve: (*Cloud).publishCall},
 	{id: "pubsub.subscriptions.create", method: http.MethodPut, path: "v1/projects/{p}/subscriptions/{s}", serve: (*Cloud).createSubscription},
 	{id: "pubsub.subscriptions.get", method: http.MethodGet, path: "v1/projects/{p}/subscriptions/{s}", serve: (*Cloud).getSubscription},
@@ -96,40 +98,8 @@ func (c *Cloud) owns(q *call) *refusal {
 	return nil
 }
 
-func topicOf(q *call) string { return "projects/" + q.ids[0] + "/topics/" + q.ids[1] }
-
-func (c *Cloud) createTopic(q *call) (any, *refusal) {
-	if bad := c.owns(q); bad != nil {
-		return nil, bad
-	}
-	if bad := only(q.body, "name", "labels", "messageRetentionDuration"); bad != nil {
-		return nil, bad
-	}
-	name := topicOf(q)
-	if c.topics[name] {
-		return nil, exists("Resource already exists in the project (resource=" + q.ids[1] + ").")
-	}
-	c.topics[name] = true
-	return object{"name": name}, nil
-}
-
-func (c *Cloud) getTopic(q *call) (any, *refusal) {
-	if !c.topics[topicOf(q)] {
-		return nil, missing()
-	}
-	return object{"name": topicOf(q)}, nil
-}
-
-func (c *Cloud) deleteTopic(q *call) (any, *refusal) {
-	if !c.topics[topicOf(q)] {
-		return nil, missing()
-	}
-	delete(c.topics, topicOf(q))
-	return object{}, nil
-}
-
 func (c *Cloud) publishCall(q *call) (any, *refusal) {
-	if !c.topics[topicOf(q)] {
+	if c.topics[topicOf(q)] == nil {
 		return nil, missing()
 	}
 	if bad := only(q.body, "messages"); bad != nil {
@@ -177,7 +147,7 @@ func (c *Cloud) createSubscription(q *call) (any, *refusal) {
 	switch {
 	case c.subscriptions[s.name] != nil:
 		return nil, exists("Resource already exists in the project (resource=" + q.ids[1] + ").")
-	case !c.topics[s.topic]:
+	case c.topics[s.topic] == nil:
 		return nil, missing()
 	case s.deadline < ackShortest || s.deadline > ackLongest:
 		return nil, invalid("Invalid ack deadline given: it must be between 10 and 600 seconds.")
@@ -397,15 +367,6 @@ func (c *Cloud) Publish(topic, notificationType string, data []byte) (messageID 
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.publish(topic, map[string]string{"notificationType": notificationType}, data)
-}
-
-// AddTopic makes a topic, and returns its full name.
-func (c *Cloud) AddTopic(id string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	name := "projects/" + c.options.Project + "/topics/" + url.PathEscape(id)
-	c.topics[name] = true
-	return name
 }
 
 // AddSubscription makes a subscription for pull, and returns its full name.

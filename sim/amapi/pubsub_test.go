@@ -2,6 +2,7 @@ package amapi
 
 import (
 	"encoding/base64"
+	"strings"
 	"testing"
 	"time"
 
@@ -110,6 +111,43 @@ func TestTopicsAndSubscriptions(t *testing.T) {
 	b.refused("DELETE", sub, nil, "NOT_FOUND", "")
 	b.ok("DELETE", topic, nil)
 	b.refused("POST", topic+":publish", object{}, "NOT_FOUND", "")
+}
+
+// The Android Management API reports to a topic only when it was granted that.
+func TestTopicGrants(t *testing.T) {
+	b := newBench(t)
+	topic := "projects/sim-project/topics/second"
+	b.ok("PUT", topic, object{})
+	patch := func() (int, object) {
+		return b.try("PATCH", b.enterprise+"?updateMask=pubsubTopic", object{"pubsubTopic": topic})
+	}
+	if status, out := patch(); status != 400 || !strings.Contains(text(out, "error.message"), "android-cloud-policy@system.gserviceaccount.com may not publish") {
+		t.Error(status, out)
+	}
+	grant := func(etag, role, member string) object {
+		policy := object{"bindings": []any{object{"role": role, "members": []any{member}}}}
+		if etag != "" {
+			policy["etag"] = etag
+		}
+		return object{"policy": policy}
+	}
+	b.ok("POST", topic+":setIamPolicy", grant("", publisherRole, "user:a@example.com"))
+	if status, _ := patch(); status != 400 {
+		t.Error("somebody else was granted it:", status)
+	}
+	b.ok("POST", topic+":setIamPolicy", grant("", "roles/pubsub.viewer", publisher))
+	if status, _ := patch(); status != 400 {
+		t.Error("a role that may not publish:", status)
+	}
+	etag := text(b.ok("GET", topic+":getIamPolicy", nil), "etag")
+	b.ok("POST", topic+":setIamPolicy", grant(etag, publisherRole, publisher))
+	b.refused("POST", topic+":setIamPolicy", grant(etag, publisherRole, publisher), "ABORTED", "concurrent")
+	if status, out := patch(); status != 200 {
+		t.Error(out)
+	}
+	b.refused("POST", topic+":setIamPolicy", object{"policy": object{"bindings": []any{object{"role": "x"}}}}, "INVALID_ARGUMENT", "members")
+	b.refused("POST", topic+":setIamPolicy", object{"bindings": []any{}}, "INVALID_ARGUMENT", "Cannot find field")
+	b.refused("GET", "projects/sim-project/topics/none:getIamPolicy", nil, "NOT_FOUND", "")
 }
 
 func TestMessageFaults(t *testing.T) {

@@ -92,6 +92,11 @@ func TestReports(t *testing.T) {
 	if text(got, "networkInfo.imei") != "350000000000019" {
 		t.Error(got["networkInfo"])
 	}
+	person := b.device(Hardware{Serial: "S2", IMEI: "350000000000027"})
+	b.setup(person, link(text(b.token(object{"policyName": "plain", "allowPersonalUsage": personal}), "value")), nil)
+	if got := b.wantMessages("ENROLLMENT", "STATUS_REPORT")[1].body; got["networkInfo"] == nil || text(got, "networkInfo.imei") != "" {
+		t.Error("a personal device tells its IMEI:", got["networkInfo"])
+	}
 	b.clock.advance(time.Minute)
 	if err := d.Report(); err != nil {
 		t.Error(err)

@@ -73,6 +73,7 @@ func TestSetupModes(t *testing.T) {
 
 func TestSetupRefuses(t *testing.T) {
 	b := newBench(t)
+	open := text(b.token(object{"allowPersonalUsage": personal}), "value")
 	b.policy("default", object{})
 	once := b.token(object{"oneTimeOnly": true, "allowPersonalUsage": corporate})
 	bound := b.token(object{"allowPersonalUsage": corporate, "googleAuthenticationOptions": object{"authenticationRequirement": "REQUIRED", "requiredAccountEmail": "a@example.com"}})
@@ -80,8 +81,8 @@ func TestSetupRefuses(t *testing.T) {
 	for name, entry := range map[string]string{
 		"nothing":       " ",
 		"unknown":       "ABCDEFGH",
-		"another link":  "https://enterprise.example.com/android/enroll?et=x",
-		"plain link":    "http://enterprise.google.com/android/enroll?et=x",
+		"another link":  "https://enterprise.example.com/android/enroll?et=" + open,
+		"plain link":    "http://enterprise.google.com/android/enroll?et=" + open,
 		"empty link":    "https://enterprise.google.com/android/enroll",
 		"no JSON":       "{",
 		"another agent": `{"android.app.extra.PROVISIONING_DEVICE_ADMIN_COMPONENT_NAME":"org.example/.Admin","android.app.extra.PROVISIONING_ADMIN_EXTRAS_BUNDLE":{}}`,
@@ -230,6 +231,7 @@ func TestSigninPageMayOnlyEndInTwoWays(t *testing.T) {
 	}{
 		"refused":              {to("https://enterprise.google.com/android/enroll/invalid"), ErrRefused},
 		"refused in the clear": {to("http://enterprise.google.com/android/enroll/invalid"), ErrSignIn},
+		"a token in the clear": {to("http://enterprise.google.com/android/enroll?et=" + text(b.token(object{"allowPersonalUsage": corporate}), "value")), ErrSignIn},
 		"another path":         {to("https://enterprise.google.com/enroll?et=x"), ErrSignIn},
 		"no token":             {to("https://enterprise.google.com/android/enroll?et="), ErrSignIn},
 		"unknown token":        {to(link("x")), ErrToken},
