@@ -21,6 +21,7 @@ const (
 	syncLease    = 2 * time.Minute
 	heartbeat    = 20 * time.Second
 	cursorLife   = 7 * 24 * time.Hour
+	release      = 2 * time.Second // for giving an account back
 	firstRetry   = time.Minute
 	lastRetry    = time.Hour
 	workers      = 2    // accounts at once
@@ -107,8 +108,16 @@ func (s *Syncer) Step(ctx context.Context, worker string) bool {
 	r := &run{Syncer: s, Lease: l, account: a, at: s.Now().UTC()}
 	started := time.Now()
 	err = s.leased(ctx, l, r.all)
-	if errors.Is(err, enroll.ErrLeaseLost) || ctx.Err() != nil {
-		return ctx.Err() == nil // another worker goes on, from what is committed
+	if ctx.Err() != nil { // another worker goes on at once, from what is committed
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), release)
+		defer cancel()
+		if err := s.Store.HoldAccount(ctx, l, s.Now().UTC()); err != nil && !errors.Is(err, enroll.ErrLeaseLost) {
+			s.Log.WarnContext(ctx, "a DEP account not given back; its lease ends by itself", "account", a.ID, "error", err)
+		}
+		return false
+	}
+	if errors.Is(err, enroll.ErrLeaseLost) {
+		return true
 	}
 	end := r.end(err)
 	if err != nil {

@@ -1,6 +1,7 @@
 package stage
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"testing"
@@ -373,5 +374,28 @@ func TestDEPClockSkew(t *testing.T) {
 		p.must(err)
 		_, err = accounts.InstallToken(p.ctx, "Skewed", file, false)
 		p.code(err, enroll.KindConflict, "dep_clock_skew")
+	})
+}
+
+// A server that stops gives its account back: the next one need not wait.
+func TestDEPStopInTheMiddle(t *testing.T) {
+	onPrograms(t, simdep.Options{PageLimit: 5}, func(p *program) {
+		p.add(p.server, simdep.Fixture("F", 20)...)
+		_, err := p.accounts.Sync(p.ctx, berlin, false)
+		p.must(err)
+		p.spoil(simdep.Fault{Kind: simdep.Hang, Call: assignCall, Times: 1})
+		ctx, stop := context.WithCancel(p.ctx)
+		var running sync.WaitGroup
+		running.Go(func() { p.syncer.Step(ctx, "stopped") })
+		for p.calls(assignCall) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		stop()
+		running.Wait()
+		p.synced(berlin)
+		p.allAssigned(p.server, 20)
+		if n := p.calls("POST /server/devices"); n > 5 {
+			t.Errorf("%d pages were asked for: it began anew", n)
+		}
 	})
 }
