@@ -159,7 +159,8 @@ func TestPush(t *testing.T) {
 	if len(e.bodies) != 4 {
 		t.Error(len(e.bodies))
 	}
-	if err := b.cloud.RotateKeys(); err != nil {
+	old := b.cloud.keyID
+	if err := b.cloud.RotateKeys(); err != nil || b.cloud.keyID == old {
 		t.Fatal(err)
 	}
 	b.publish("COMMAND")

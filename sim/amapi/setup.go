@@ -239,7 +239,7 @@ func (c *Cloud) enroll(d *Device, value, mode, ownership string) error {
 	r := &record{enterprise: e, id: random(8), phone: d, mode: mode, ownership: ownership, token: t, enrolled: now, account: d.account, state: provisioningState, policy: t.policy}
 	// Every enrollment of this device so far, whatever became of it.
 	r.previous = e.known[d.hardware.Serial]
-	e.known[d.hardware.Serial] = append(r.previous[:len(r.previous):len(r.previous)], r.name())
+	e.known[d.hardware.Serial] = append(r.previous, r.name())
 	e.records = append(e.records, r)
 	e.byID[r.id] = r
 	d.record = r

@@ -88,6 +88,7 @@ func TestSetupRefuses(t *testing.T) {
 		"another agent": `{"android.app.extra.PROVISIONING_DEVICE_ADMIN_COMPONENT_NAME":"org.example/.Admin","android.app.extra.PROVISIONING_ADMIN_EXTRAS_BUNDLE":{}}`,
 		"no token":      `{"android.app.extra.PROVISIONING_DEVICE_ADMIN_COMPONENT_NAME":"com.google.android.apps.work.clouddpc/.receivers.CloudDeviceAdminReceiver","android.app.extra.PROVISIONING_ADMIN_EXTRAS_BUNDLE":{}}`,
 		"no account":    text(bound, "qrCode"),
+		"no account 2":  text(b.token(object{"googleAuthenticationOptions": object{"authenticationRequirement": "REQUIRED"}}), "qrCode"),
 	} {
 		t.Run(name, func(t *testing.T) {
 			b.t = t

@@ -84,7 +84,10 @@ func TestPages(t *testing.T) {
 	}
 	b.refused("GET", b.enterprise+"/policies?pageToken=x", nil, "INVALID_ARGUMENT", "page token")
 	b.refused("GET", b.enterprise+"/policies?pageSize=-1", nil, "INVALID_ARGUMENT", "negative")
-	if got := list(b.ok("GET", b.enterprise+"/policies?pageSize=1000", nil), "policies"); len(got) != 25 {
+	for i := range 100 {
+		b.policy(fmt.Sprintf("q%02d", i), object{})
+	}
+	if got := list(b.ok("GET", b.enterprise+"/policies?pageSize=1000", nil), "policies"); len(got) != 100 {
 		t.Error(len(got))
 	}
 }
