@@ -345,6 +345,7 @@ type item struct {
 	QueuedAt   time.Time `json:"queued_at"`
 	SentAt     time.Time `json:"sent_at"`
 	FinishedAt time.Time `json:"finished_at"`
+	RetryAt    time.Time `json:"retry_at"`
 }
 
 // find gives the item whose key ends like this.
