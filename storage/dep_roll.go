@@ -125,6 +125,9 @@ func mergedDEP(row deviceRow, l dep.Listed, at time.Time) (fresh deviceRow, diff
 // leaveDEP takes rows off the roll whose device Apple lists no more, where that
 // is what becomes of them and no other account has the device.
 func leaveDEP(ctx context.Context, tx *session, rows []deviceRow) error {
+	if len(rows) == 0 {
+		return nil
+	}
 	serials := make([]string, len(rows))
 	for i, r := range rows {
 		serials[i] = r.Serial
