@@ -10,6 +10,8 @@ import (
 
 	"rollcall/cmd/rollcall/app"
 	"rollcall/cmd/rollcall/stage"
+	"rollcall/sim/applepki"
+	"rollcall/sim/dep"
 	"rollcall/sim/iphone"
 	"rollcall/sim/mail"
 )
@@ -28,6 +30,8 @@ type demo struct {
 	rows     []demoRow
 	links    map[string]string // serial -> enrollment link
 	arrivals []arrival
+	dep      *dep.Cloud
+	accounts []demoAccount
 }
 
 // arrival is one line of the closing table.
@@ -50,14 +54,36 @@ func (c *demoCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer post.Close()
-	s, err := stage.Start(ctx, c.options(post))
+	temporary, err := os.MkdirTemp("", "rollcall-demo-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temporary)
+	apple, err := applepki.New()
+	if err != nil {
+		return err
+	}
+	roots := filepath.Join(temporary, "dep.pem")
+	cloud, err := startDEP(apple, roots)
+	if err != nil {
+		return err
+	}
+	defer cloud.Close()
+	o := c.options(post, filepath.Join(temporary, "mail.pem"))
+	o.Apple = apple
+	others := o.Change
+	o.Change = func(a *app.Options) {
+		others(a)
+		a.DEPURL, a.DEPRoots = cloud.URL(), roots
+	}
+	s, err := stage.Start(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer s.Stop()
-	d := &demo{Stage: s, out: os.Stdout, post: post, links: map[string]string{}}
-	fmt.Fprintf(d.out, "Rollcall at %s, among a simulated Apple (device certificates, push service, phones) and a mail server.\n\n", s.URL())
-	for _, step := range []func(context.Context) error{d.putOnRoll, d.importPurchase, d.bindPolicy, d.restrict, d.invite, d.arrive, d.repair, d.table, d.explain} {
+	d := &demo{Stage: s, out: os.Stdout, post: post, dep: cloud, links: map[string]string{}}
+	fmt.Fprintf(d.out, "Rollcall at %s, among a simulated Apple (device certificates, push service, DEP, phones) and a mail server.\n\n", s.URL())
+	for _, step := range []func(context.Context) error{d.putOnRoll, d.importPurchase, d.syncDEP, d.bindPolicy, d.restrict, d.invite, d.arrive, d.repair, d.unbox, d.table, d.explain} {
 		if err := step(ctx); err != nil {
 			return err
 		}
@@ -71,14 +97,14 @@ func (c *demoCmd) Run(ctx context.Context) error {
 }
 
 // options are those of a server that can send mail.
-func (c *demoCmd) options(post *mail.Server) stage.Options {
+func (c *demoCmd) options(post *mail.Server, roots string) stage.Options {
 	o := stage.Options{Database: c.Database, Log: io.Discard}
 	if c.Verbose {
 		o.Log, o.LogLevel = os.Stderr, "info"
 	}
 	o.Change = func(a *app.Options) {
 		a.SMTPURL, a.MailFrom = post.URL(), "Example IT <mdm@example.com>"
-		a.SMTPRoots = filepath.Join(filepath.Dir(a.DataDir), "mail.pem")
+		a.SMTPRoots = roots
 		os.WriteFile(a.SMTPRoots, post.RootsPEM(), 0o600)
 	}
 	return o

@@ -6,14 +6,14 @@ import (
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 
-	"maps"
 	"rollcall/cmd/rollcall/stage"
 	"rollcall/sim/iphone"
-	"slices"
 )
 
 // demoRow is what the demo needs of a row of a list.
@@ -245,13 +245,19 @@ func (d *demo) repair(ctx context.Context) error {
 	return d.arrival(ctx, "Zoë Kraus, repaired", typoMeant, d.URL()+"/enroll", iphone.Choice{})
 }
 
+// arrival is a person who opens a link on a device.
 func (d *demo) arrival(ctx context.Context, who, serial, link string, choice iphone.Choice, change ...func(*iphone.Config)) error {
+	return d.enter(ctx, who, serial, func(p *iphone.Phone) error { return p.OpenLink(ctx, link, choice) }, change...)
+}
+
+// enter lets a device come in by a way of its own, and notes what became of it.
+func (d *demo) enter(ctx context.Context, who, serial string, way func(*iphone.Phone) error, change ...func(*iphone.Config)) error {
 	p, err := d.Phone(serial, change...)
 	if err != nil {
 		return err
 	}
 	a := arrival{who: who, serial: serial, phone: p}
-	if err := p.OpenLink(ctx, link, choice); err != nil && !errors.As(err, &a.refused) {
+	if err := way(p); err != nil && !errors.As(err, &a.refused) {
 		return fmt.Errorf("%s (%s): %w", who, serial, err)
 	}
 	if a.decision, err = d.decision(ctx, serial); err != nil {
