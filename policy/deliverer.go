@@ -25,8 +25,9 @@ type Options struct {
 	Queued       func() // called after commands were queued; wakes the push worker
 	Now          func() time.Time
 	Log          *slog.Logger
-	Organization string        // the variable
-	AwaitTimeout time.Duration // after which a device is released from Setup Assistant, whatever is open; 10 minutes
+	Organization string               // the variable
+	Encoders     map[Protocol]Encoder // of devices that do not speak Apple's protocol
+	AwaitTimeout time.Duration        // after which a device is released from Setup Assistant, whatever is open; 10 minutes
 }
 
 const (
@@ -157,10 +158,18 @@ func (d *Deliverer) plan(ctx context.Context, planner *Planner, due Due, s Situa
 	if s.EnrollmentID == "" {
 		return c, nil
 	}
-	if err := d.readInventories(&s); err != nil {
+	encoder := d.encoder
+	if s.Protocol != "" && s.Protocol != ProtocolApple {
+		if encoder = d.options.Encoders[s.Protocol]; encoder == nil {
+			return c, fmt.Errorf("policy: no encoder for the protocol %q", s.Protocol)
+		}
+	}
+	if err := readInventories(encoder, &s); err != nil {
 		return c, err
 	}
-	desire := planner.Desire(s.Policies, TargetOf(s.Device, s.UserEnrollment), VariablesOf(s.Device, s.Owner, d.options.Organization), s.Device.Name)
+	target := TargetOf(s.Device, s.UserEnrollment)
+	target.Agent = s.Protocol == ProtocolAgent
+	desire := planner.Desire(s.Policies, target, VariablesOf(s.Device, s.Owner, d.options.Organization), s.Device.Name)
 	items, declarations, again, err := planner.wanted(s, desire, now)
 	if err != nil {
 		return c, err
@@ -182,7 +191,7 @@ func (d *Deliverer) plan(ctx context.Context, planner *Planner, due Due, s Situa
 	}
 	for _, p := range plan.Send {
 		id := enroll.NewID()
-		requestType, body, err := planner.encode(ctx, d.encoder, id, p)
+		requestType, body, err := planner.encode(ctx, encoder, id, p)
 		if err != nil {
 			return c, fmt.Errorf("policy: encode %s: %w", p.Item.Key, err)
 		}
@@ -200,13 +209,13 @@ func (d *Deliverer) plan(ctx context.Context, planner *Planner, due Due, s Situa
 }
 
 // readInventories decodes what the device answered to checks.
-func (d *Deliverer) readInventories(s *Situation) error {
+func readInventories(encoder Encoder, s *Situation) error {
 	for i := range s.Delivered {
 		was := &s.Delivered[i]
 		if was.Result == nil {
 			continue
 		}
-		there, err := d.encoder.Inventory(was.RequestType, was.Result)
+		there, err := encoder.Inventory(was.RequestType, was.Result)
 		if err != nil {
 			return fmt.Errorf("policy: answer to %s: %w", was.Key, err)
 		}

@@ -97,6 +97,9 @@ func VariablesOf(d enroll.Device, p Person, organization string) document.Variab
 // TargetOf is what is known of a device, for the compilers.
 func TargetOf(d enroll.Device, userEnrollment bool) document.Target {
 	t := document.Target{Platform: d.Platform, OSVersion: d.Facts.OSVersion, Supervised: d.Facts.Supervised, UserEnrollment: userEnrollment}
+	if d.Platform == enroll.PlatformAndroid {
+		androidTarget(&t, d)
+	}
 	for _, family := range []string{"iPhone", "iPad", "AppleTV", "Mac"} {
 		if strings.HasPrefix(d.Facts.Product, family) || t.Family == "" && strings.HasPrefix(d.Facts.Model, family) {
 			t.Family = family
@@ -196,7 +199,15 @@ func compile(e document.Effective, t document.Target, v document.Variables, name
 	if name != "" {
 		resolved.DeviceName = name
 	}
-	plan, notes := apple.Compile(resolved, t)
+	var plan apple.Plan
+	var notes []document.Note
+	if t.Platform == enroll.PlatformAndroid {
+		var item Item
+		item, notes = compileAndroid(e, resolved, missing, t)
+		d.Items = append(d.Items, item)
+	} else {
+		plan, notes = apple.Compile(resolved, t)
+	}
 	for _, m := range missing {
 		if name == "" || m.Pointer != "/device_name" {
 			d.Notes = append(d.Notes, Note{State: NoteFailed, Pointer: m.Pointer, Code: codeMissing,
@@ -280,9 +291,11 @@ const day = 24 * time.Hour
 // wanted is the whole desired state of an enrolled device at a time, and when
 // it will be another one by itself.
 func (p *Planner) wanted(s Situation, d Desire, now time.Time) (items []Item, declarations []Declaration, again time.Time, err error) {
-	items = append(items,
-		Item{Key: "query:device", Title: "Device information", Hash: "1", Step: QueryDevice{}},
-		Item{Key: "query:security", Title: "Security information", Hash: "1", Step: QuerySecurity{}})
+	items = append(items, Item{Key: "query:device", Title: "Device information", Hash: "1", Step: QueryDevice{}})
+	if s.Device.Platform == enroll.PlatformAndroid {
+		return append(items, d.Items...), nil, again, nil
+	}
+	items = append(items, Item{Key: "query:security", Title: "Security information", Hash: "1", Step: QuerySecurity{}})
 	var apps []Item
 	profiles, named := false, []string(nil)
 	for _, i := range d.Items {

@@ -74,7 +74,8 @@ type Due struct {
 type Situation struct {
 	Device         enroll.Device
 	Owner          Person
-	EnrollmentID   string // active device-channel enrollment; empty: none
+	EnrollmentID   string   // active device-channel enrollment; empty: none
+	Protocol       Protocol // of the enrollment; empty: ProtocolApple
 	EnrolledAt     time.Time
 	UserEnrollment bool
 	Awaiting       bool // the device waits in Setup Assistant

@@ -132,6 +132,7 @@ func (s *Store) addEnrollments(ctx context.Context, tx *session, situations map[
 			continue
 		}
 		sit.EnrollmentID, sit.EnrolledAt, sit.Awaiting = e.ID, instant(e.EnrolledAt), e.Awaiting
+		sit.Protocol = policy.Protocol(e.Protocol)
 		sit.Fingerprint, sit.DecisionID, sit.UDID, sit.IdentityEnds = e.Fingerprint, e.DecisionID, e.UDID, ends[e.Fingerprint]
 		sit.DeclarationsToken, sit.Supported = declared[e.ID].DeclarationsToken, declared[e.ID].Supported
 		for _, row := range items[e.ID] {
