@@ -98,6 +98,9 @@ func (s *Server) report(r *http.Request, e Enrollment, a answer, body []byte) (*
 			return nil, err
 		}
 	}
+	if e.Awaiting && done.Next == nil && !done.Open {
+		s.kick() // a person waits in Setup Assistant for what comes next
+	}
 	log := s.log().With("enrollment", e.ID, "request_type", done.RequestType, "status", a.Status)
 	switch {
 	case !done.Known:
