@@ -20,14 +20,20 @@ type decisionView struct {
 type receiptView struct {
 	CompletedAt         time.Time `json:"completed_at"`
 	TimeToPolicySeconds float64   `json:"time_to_policy_seconds"`
-	Items               []struct{ Title, State, Error string }
+	Items               []struct {
+		Title, State, Error string
+		Policies            []struct{ Policy string }
+	}
+	Notes []struct{ State, Pointer, Text string }
 }
 
 func (d *demo) table(ctx context.Context) error {
 	fmt.Fprintln(d.out)
 	w := tabwriter.NewWriter(d.out, 2, 8, 2, ' ', 0)
 	fmt.Fprintln(w, "DEVICE\tSERIAL\tCHANNEL\tEVIDENCE\tDECISION\tPOLICY\tTIME TO POLICY")
-	for _, a := range d.arrivals {
+	var shown *arrival
+	var receipt receiptView
+	for i, a := range d.arrivals {
 		dec, policy, took := a.decision, "-", "-"
 		if a.refused == nil {
 			r, err := d.receipt(ctx, a.serial)
@@ -40,9 +46,32 @@ func (d *demo) table(ctx context.Context) error {
 					done++
 				}
 			}
+			if shown == nil || len(r.Items) > len(receipt.Items) {
+				shown, receipt = &d.arrivals[i], r
+			}
 			policy, took = fmt.Sprintf("%d of %d applied", done, len(r.Items)), fmt.Sprintf("%.0f ms", r.TimeToPolicySeconds*1000)
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", a.who, a.serial, dec.Channel, dec.Evidence, dec.Code, policy, took)
+	}
+	if err := w.Flush(); err != nil || shown == nil {
+		return err
+	}
+	return d.showReceipt(*shown, receipt)
+}
+
+// showReceipt tells what one device got of its policies, and what not.
+func (d *demo) showReceipt(a arrival, r receiptView) error {
+	fmt.Fprintf(d.out, "\nWhat %s (%s) got, %.0f ms after it enrolled:\n", a.who, a.serial, r.TimeToPolicySeconds*1000)
+	w := tabwriter.NewWriter(d.out, 2, 8, 2, ' ', 0)
+	for _, i := range r.Items {
+		from := "-"
+		if len(i.Policies) > 0 {
+			from = i.Policies[0].Policy
+		}
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", i.Title, i.State, from, i.Error)
+	}
+	for _, n := range r.Notes {
+		fmt.Fprintf(w, "  %s\t%s\t\t%s\n", n.Pointer, n.State, n.Text)
 	}
 	return w.Flush()
 }
