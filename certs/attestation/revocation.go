@@ -44,7 +44,7 @@ type RevocationList struct {
 
 	mu     sync.RWMutex
 	status map[string]string // by serial number, lower-case hexadecimal
-	read   time.Time         // when; zero: never
+	read   time.Time         // when; never is long ago
 }
 
 // NewRevocationList returns a list that has not been read yet.
@@ -56,7 +56,7 @@ func NewRevocationList(fetch Fetch, now func() time.Time) *RevocationList {
 func (l *RevocationList) Check(serials []*big.Int) error {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if l.read.IsZero() || l.now().Sub(l.read) > maxStale {
+	if l.now().Sub(l.read) > maxStale {
 		return ErrStatusUnknown
 	}
 	for _, serial := range serials {

@@ -8,8 +8,10 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/hex"
 	"errors"
+	"math/big"
 	"slices"
 	"testing"
 	"time"
@@ -182,6 +184,27 @@ func TestChainExtension(t *testing.T) {
 				t.Errorf("the attested key: %v", err)
 			}
 		})
+	}
+}
+
+// An attestation key signs attestations and no further authorities, and they
+// carry its name.
+func TestMisusedAttestationKey(t *testing.T) {
+	key, between, box := newKey(), newKey(), must(google().Remote(time.Time{}))
+	issuer, signer := box.Issuer()
+	above := must(box.Attest(key.Public(), pixel().Statement(nonce)))[1:]
+	v := verifier(t, time.Now(), nil)
+
+	template := &x509.Certificate{SerialNumber: big.NewInt(5), Subject: pkix.Name{CommonName: "between"}, NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true}
+	middle := must(x509.CreateCertificate(rand.Reader, template, issuer, between.Public(), signer))
+	leaf := must(androidpki.Issue(must(x509.ParseCertificate(middle)), between, key.Public(), pixel().Statement(nonce)))
+	if _, err := v.Verify(append([][]byte{leaf, middle}, above...), nonce, key.Public()); !errors.Is(err, attestation.ErrExtended) {
+		t.Errorf("an authority below the attestation key: %v", err)
+	}
+
+	misnamed := must(androidpki.Issue(template, signer, key.Public(), pixel().Statement(nonce)))
+	if _, err := v.Verify(append([][]byte{misnamed}, above...), nonce, key.Public()); !errors.Is(err, attestation.ErrBrokenChain) {
+		t.Errorf("signed in another's name: %v", err)
 	}
 }
 

@@ -138,6 +138,9 @@ func (k *Keybox) AttestRaw(key crypto.PublicKey, statement []byte) ([][]byte, er
 	return chain, nil
 }
 
+// Issuer is the attestation key with its certificate, for what no hardware does.
+func (k *Keybox) Issuer() (*x509.Certificate, crypto.Signer) { return k.chain[0].cert, k.chain[0].key }
+
 // Serial is the serial number of the attestation key's certificate, by which it
 // is revoked.
 func (k *Keybox) Serial() *big.Int { return k.chain[0].cert.SerialNumber }
