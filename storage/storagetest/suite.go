@@ -28,6 +28,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"queue model", testModel},
 		{"policies", testPolicies},
 		{"delivery", testDelivery},
+		{"plans", testPlans},
 		{"declarations", testDeclarations},
 		{"pushes", testPushes},
 		{"secrets", testSecrets},
