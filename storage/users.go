@@ -271,7 +271,11 @@ func (s *Store) ChangeUser(ctx context.Context, domain, email string, change fun
 		tx.record(ctx, "user", domain+"/"+email, auditedUser(r), auditedUser(fresh))
 		u = fresh.user()
 		if old != nil {
-			return saveUsers(ctx, tx, []userRow{fresh})
+			if err := saveUsers(ctx, tx, []userRow{fresh}); err != nil {
+				return err
+			}
+			// The user's name stands in policies.
+			return markDue(ctx, tx, `e.device_id IN (SELECT d.id FROM devices d WHERE d.user_id = ?)`, fresh.ID)
 		}
 		if err := holdDomain(ctx, tx, domain); err != nil {
 			return err
@@ -308,6 +312,9 @@ func (s *Store) DeleteUser(ctx context.Context, id string) error {
 				WithHint("Give them to somebody else first; GET /api/v1/devices?user=%s lists them.", id)
 		}
 		tx.record(ctx, "user", r.Domain+"/"+r.Email, auditedUser(r), nil)
+		if _, err := tx.exec(ctx, `DELETE FROM bindings WHERE user_id = ? AND user_id <> ''`, id); err != nil {
+			return err
+		}
 		_, err = tx.exec(ctx, `DELETE FROM users WHERE id = ?`, id)
 		return err
 	})

@@ -171,6 +171,25 @@ func testPolicies(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if changed, err := w.Unbind(w.ctx, "p", ann); err != nil || !changed {
 				w.Fatalf("unbind: %v, %v", changed, err)
 			}
+			// A user's name may stand in policies.
+			e := w.enroll("AAA", fingerprint(1))
+			w.dueDevices()
+			_, _, err = w.ChangeUser(w.ctx, "local", "ann@example.com", func(u *enroll.User) (enroll.User, error) { u.Name = "Ann"; return *u, nil })
+			w.ok(err)
+			if due := w.dueDevices(); !slices.Equal(due, []string{e.DeviceID}) {
+				w.Errorf("due after the owner's name changed: %v", due)
+			}
+			// A user without devices goes with the bindings.
+			w.owned("BBB", "ben@example.com")
+			ben := policy.Target{User: "ben@example.com", Domain: "local"}
+			w.bind("p", ben)
+			w.ok(w.DeleteDevice(w.ctx, "BBB"))
+			u, err := w.UserByEmail(w.ctx, "local", "ben@example.com")
+			w.ok(err)
+			w.ok(w.DeleteUser(w.ctx, u.ID))
+			if targets, err := w.Bindings(w.ctx, "p"); err != nil || len(targets) != 0 {
+				w.Errorf("bindings after the end of the user: %v, %v", targets, err)
+			}
 		},
 		"what a device would get": func(w *world) {
 			d := w.owned("AAA", "ann@example.com")
