@@ -30,9 +30,6 @@ type call struct {
 	body  object // never nil
 }
 
-// has says whether the query names a parameter at all.
-func (q *call) has(name string) bool { return q.query.Has(name) }
-
 var (
 	braces = regexp.MustCompile(`\{[^}]+\}`)
 	// scopes are those of an API, by the first part of the id; "" is the
