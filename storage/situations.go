@@ -132,6 +132,7 @@ func (s *Store) addEnrollments(ctx context.Context, tx *session, situations map[
 			continue
 		}
 		sit.EnrollmentID, sit.EnrolledAt, sit.Awaiting = e.ID, instant(e.EnrolledAt), e.Awaiting
+		sit.UserEnrollment = e.Account != "" && sit.Device.Ownership != enroll.OwnershipCorporate // the other account-driven way is for those
 		sit.Protocol = policy.Protocol(e.Protocol)
 		sit.Fingerprint, sit.DecisionID, sit.UDID, sit.IdentityEnds = e.Fingerprint, e.DecisionID, e.UDID, ends[e.Fingerprint]
 		sit.DeclarationsToken, sit.Supported = declared[e.ID].DeclarationsToken, declared[e.ID].Supported

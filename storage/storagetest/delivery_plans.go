@@ -203,6 +203,24 @@ func testPlans(t *testing.T, open func(t *testing.T) *storage.Store) {
 				w.Fatalf("told again: %v", got)
 			}
 		},
+		"user enrollment": func(w *world) {
+			for i, c := range []struct {
+				account   string
+				ownership enroll.Ownership
+				want      bool
+			}{{"ann@example.com", enroll.OwnershipPersonal, true}, {"ann@example.com", enroll.OwnershipCorporate, false}, {"", enroll.OwnershipPersonal, false}} {
+				serial := string(rune('A' + i))
+				d := w.device(serial)
+				_, _, err := w.ChangeDevice(w.ctx, serial, nil, func(old *enroll.Device, _ string) (enroll.Device, error) { old.Ownership = c.ownership; return *old, nil })
+				w.ok(err)
+				e, err := w.Authenticate(w.ctx, mdm.Authentication{DeviceID: d.ID, UDID: serial, Fingerprint: fingerprint(i), Account: c.account, At: at(1)})
+				w.ok(err)
+				w.token(e, fingerprint(i))
+				if sit, err := w.situation(d.ID); err != nil || sit.UserEnrollment != c.want {
+					w.Errorf("%+v: %v, %v", c, sit.UserEnrollment, err)
+				}
+			}
+		},
 		"more is known of a device": func(w *world) {
 			e := w.enroll("AAA", fingerprint(1))
 			w.dueDevices()
