@@ -15,6 +15,7 @@ import (
 	"rollcall/admin"
 	"rollcall/admin/mail"
 	"rollcall/admin/webhook"
+	"rollcall/android"
 	"rollcall/certs"
 	"rollcall/dep"
 	"rollcall/enroll"
@@ -49,6 +50,10 @@ type App struct {
 	requests     *enroll.Requests
 	accounts     *dep.Accounts
 	syncer       *dep.Syncer
+	agents       *android.Server
+	waits        *android.Waits
+	fcm          *android.FCM // nil: not configured
+	provisioning android.Provisioning
 	codes        *enroll.Codes
 	imports      *importer.Imports
 	restrictions *enroll.Restrictions
@@ -188,12 +193,15 @@ func (a *App) wire() error {
 		RootCAs: pushRoots, Now: a.now, Logger: a.log, Observe: a.metrics.push}); err != nil {
 		return fmt.Errorf("--apns-host: %w", err)
 	}
-	a.deliverer = policy.NewDeliverer(a.store, mdm.Encoder{Profiles: profiles}, policy.Options{Queued: a.pusher.Kick, Now: a.now, Log: a.log, Organization: a.opts.Organization, AwaitTimeout: a.opts.AwaitTimeout})
+	a.deliverer = policy.NewDeliverer(a.store, mdm.Encoder{Profiles: profiles}, policy.Options{Queued: a.wakeAll, Encoders: androidEncoders(), Now: a.now, Log: a.log, Organization: a.opts.Organization, AwaitTimeout: a.opts.AwaitTimeout})
 	a.evaluator = enroll.NewEvaluator(a.store, a.deliverer.Kick, a.log)
 	a.seen = mdm.NewSeen(a.store, a.log)
 	a.commander = &mdm.Commander{Enrollments: a.store, Queue: a.store, Profiles: profiles, Kick: a.pusher.Kick, Now: a.now}
 
 	guard := strangers{admin.NewLimiter(admin.RateLimit{PerSecond: a.opts.StrangerRate, Burst: a.opts.StrangerBurst})}
+	if err := a.newAndroid(gate, guard); err != nil {
+		return err
+	}
 	router := newRouter(observe(a.log, a.metrics, proxies), rooms{
 		device: &mdm.Server{
 			Identity: mdm.ClientIdentity{Authority: a.ca, ProxyHeader: a.opts.ClientHeader, Proxies: proxies},
@@ -204,6 +212,7 @@ func (a *App) wire() error {
 		api:       a.newAPI(roll, gate.Gate),
 		entrances: entrances,
 		strangers: guard,
+		agents:    a.agents,
 	})
 	a.serve(a.main, router, tlsConfig)
 	if a.ops != nil {
@@ -254,6 +263,7 @@ func (a *App) Start() {
 	a.spawn("last seen", a.seen.Run)
 	a.spawn("imports", a.imports.Run)
 	a.spawn("DEP", a.syncer.Run)
+	a.spawnAndroid()
 	a.spawn("upkeep", a.upkeep)
 }
 

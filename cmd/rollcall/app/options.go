@@ -74,6 +74,8 @@ type Options struct {
 
 	DEPOptions `embed:""`
 
+	AndroidOptions `embed:""`
+
 	AllowPrivateWebhooks bool    `help:"Let webhooks lead to addresses that are not public, and to this machine by http." env:"ROLLCALL_ALLOW_PRIVATE_WEBHOOKS"`
 	EventDays            int     `help:"Days that events are kept." default:"30" env:"ROLLCALL_EVENT_DAYS"`
 	APIRate              float64 `help:"Requests to the admin API per second and token, in the long run; 0: no limit." default:"100" env:"ROLLCALL_API_RATE"`

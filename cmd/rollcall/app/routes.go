@@ -12,6 +12,7 @@ import (
 
 	"rollcall/admin"
 	"rollcall/admin/portal"
+	"rollcall/android"
 	"rollcall/certs"
 	"rollcall/certs/scep"
 	"rollcall/enroll"
@@ -38,6 +39,7 @@ type rooms struct {
 	portal    *portal.Portal
 	api       http.Handler
 	entrances doors
+	agents    *android.Server
 	strangers strangers // who may come to all of them but the API
 }
 
@@ -57,6 +59,10 @@ func newRouter(observe mux.MiddlewareFunc, to rooms) http.Handler {
 	r.Handle(pathPlain, open(http.HandlerFunc(to.door.ServePlain))).Methods(http.MethodGet)
 	r.Handle(pathTrust, open(http.HandlerFunc(to.door.ServeTrust))).Methods(http.MethodGet)
 	to.entrances.mount(r, open)
+	r.Handle(android.PathNonce, open(http.HandlerFunc(to.agents.ServeNonce))).Methods(http.MethodGet)
+	r.Handle(android.PathEnroll, open(http.HandlerFunc(to.agents.ServeEnroll))).Methods(http.MethodPost)
+	r.Handle(android.PathCheckin, fromAfar(http.HandlerFunc(to.agents.ServeCheckin))).Methods(http.MethodPut)
+	r.Handle(android.PathWait, fromAfar(http.HandlerFunc(to.agents.ServeWait))).Methods(http.MethodGet)
 	to.portal.Mount(func(pattern string, h http.Handler) { r.Handle(pattern, open(h)) })
 	r.PathPrefix("/api/").Handler(fromAfar(to.api))
 	return r
@@ -83,8 +89,8 @@ func newPortal(requests *enroll.Requests, organization string, ownCA bool, log *
 
 func (a *App) newAPI(roll *enroll.Roll, gate *enroll.Gate) http.Handler {
 	api := &admin.API{Roll: roll, Imports: a.imports, Requests: a.requests, Codes: a.codes, Gate: gate, Decisions: a.store, Restrictions: a.restrictions, Approvals: enroll.NewApprovals(a.store, roll, a.now), Policies: a.store, Deliveries: a.store,
-		Queue: a.store, History: a.store, Commands: a.commander, PushCertificates: a.certificates, Mail: a.sender, Tokens: a.store, Mobileconfig: mdm.ParseMobileconfig,
-		Organization: a.opts.Organization, PublicURL: a.publicURL, Kick: func() { a.evaluator.Kick(); a.deliverer.Kick(); a.pusher.Kick(); a.sender.Kick(); a.hooks.Kick() }, Now: a.now, Logger: a.log}
+		Queue: a.store, History: a.store, Commands: a.commandsOf(), PushCertificates: a.certificates, Mail: a.sender, Tokens: a.store, Mobileconfig: mdm.ParseMobileconfig,
+		Organization: a.opts.Organization, PublicURL: a.publicURL, Kick: func() { a.evaluator.Kick(); a.deliverer.Kick(); a.wakeAll(); a.sender.Kick(); a.hooks.Kick() }, Now: a.now, Logger: a.log}
 	a.wireEvents(api)
 	api.DEP = a.accounts
 	return api.Handler()

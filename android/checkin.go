@@ -1,0 +1,216 @@
+package android
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"rollcall/policy"
+)
+
+const (
+	// handOutLease is after which time a command is handed out again whose
+	// result has not come, to an agent that asks without one.
+	handOutLease = 5 * time.Second
+	// openRetry is when an agent is woken again that has open commands left.
+	openRetry = 10 * time.Minute
+)
+
+type checkinMessage struct {
+	V       int               `json:"v"`
+	Results []json.RawMessage `json:"results"`
+	Device  *deviceInfo       `json:"device"`
+	Push    *pushMessage      `json:"push"`
+}
+
+type resultMessage struct {
+	CommandID string          `json:"command_id"`
+	Status    string          `json:"status"`
+	Data      json.RawMessage `json:"data"`
+	Error     *struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+// statusUnsupported is the error of a command that an agent cannot carry out.
+const statusUnsupported = "unsupported"
+
+// maxWords bounds the agent's own words about an error, in bytes.
+const maxWords = 2000
+
+// result reads one result.
+func (m resultMessage) result(raw []byte, enrollmentID string, at time.Time) (Result, error) {
+	r := Result{EnrollmentID: enrollmentID, CommandID: m.CommandID, Data: raw, At: at}
+	if m.CommandID == "" || len(m.CommandID) > maxText {
+		return r, bad("command_id_invalid", "A result names no command.")
+	}
+	words := ""
+	if m.Error != nil {
+		if words = m.Error.Code; m.Error.Message != "" {
+			words += ": " + m.Error.Message
+		}
+	}
+	switch m.Status {
+	case "acknowledged":
+		r.State = policy.CommandAcknowledged
+		return r, nil
+	case "not_now":
+		r.NotNow = true
+		return r, nil
+	case "error":
+		if words == "" {
+			words = "error"
+		}
+	case statusUnsupported:
+		words = statusUnsupported + prefixed(words)
+	default:
+		return r, bad("status_unknown", "A result has a status that is not known.")
+	}
+	r.State, r.Error = policy.CommandFailed, words[:min(len(words), maxWords)]
+	return r, nil
+}
+
+func prefixed(words string) string {
+	if words == "" {
+		return ""
+	}
+	return ": " + words
+}
+
+func (s *Server) checkin(w http.ResponseWriter, r *http.Request) (answer, error) {
+	var m checkinMessage
+	body, err := readBody(w, r, maxCheckin, &m)
+	if err != nil {
+		return answer{}, err
+	}
+	e, counter, err := s.caller(r, body)
+	if err != nil {
+		return answer{}, err
+	}
+	if err := checkVersion(m.V); err != nil {
+		return answer{}, err
+	}
+	if len(m.Results) > maxResults {
+		return answer{}, bad("results_too_many", "A check-in has 100 results at most.")
+	}
+	now := clock(s.Now)
+	results := make([]Result, len(m.Results))
+	messages := make([]resultMessage, len(m.Results))
+	for i, raw := range m.Results {
+		if json.Unmarshal(raw, &messages[i]) != nil {
+			return answer{}, bad("json_invalid", "A result cannot be read.")
+		}
+		if results[i], err = messages[i].result(raw, e.ID, now); err != nil {
+			return answer{}, err
+		}
+	}
+	if m.Device != nil {
+		if err := m.Device.check(); err != nil {
+			return answer{}, err
+		}
+	}
+	s.Seen.Mark(e.ID, now)
+	out := answer{PollSeconds: pollSeconds}
+	if len(results) == 0 && m.Device == nil && m.Push == nil && !e.Due && !e.Open {
+		return out, s.count(r.Context(), e.ID, counter, true)
+	}
+	var next *Command
+	var over bool
+	err = s.Agents.Atomically(r.Context(), func(ctx context.Context) error {
+		next, over = nil, false
+		if err := s.count(ctx, e.ID, counter, false); err != nil {
+			return err
+		}
+		if err := s.learn(ctx, e, m); err != nil {
+			return err
+		}
+		if e.Due {
+			if err := s.Agents.SettleWake(ctx, e.ID, now); err != nil {
+				return err
+			}
+		}
+		if len(results) == 0 {
+			var err error
+			next, err = s.Agents.HandOutAgent(ctx, e.ID, now, handOutLease)
+			return err
+		}
+		for i, result := range results {
+			done, err := s.Agents.ReportAgent(ctx, result, openRetry)
+			if err != nil {
+				return err
+			}
+			if done.Next != nil {
+				next = done.Next
+			}
+			ended, err := s.carriedOut(ctx, e, result, done, messages[i].Data)
+			if err != nil {
+				return err
+			}
+			over = over || ended
+		}
+		return nil
+	})
+	switch {
+	case err != nil:
+		return answer{}, err
+	case over:
+		return answer{Action: actionUnenroll}, nil
+	case next != nil:
+		out.Command = &commandAnswer{ID: next.ID, Type: next.Type, Parameters: next.Body}
+	}
+	return out, nil
+}
+
+// learn takes what a check-in tells of the device.
+func (s *Server) learn(ctx context.Context, e Enrollment, m checkinMessage) error {
+	if m.Push != nil && m.Push.id() != e.PushID {
+		if err := s.Agents.SetAgentPush(ctx, e.ID, m.Push.id()); err != nil {
+			return err
+		}
+	}
+	if m.Device == nil {
+		return nil
+	}
+	return s.recordFacts(ctx, e, *m.Device)
+}
+
+func (s *Server) recordFacts(ctx context.Context, e Enrollment, d deviceInfo) error {
+	if f := d.facts(); !f.Empty() {
+		return s.Agents.RecordFacts(ctx, e.DeviceID, f)
+	}
+	return nil
+}
+
+// carriedOut does what follows from a result, and says whether the enrollment
+// has ended by it.
+func (s *Server) carriedOut(ctx context.Context, e Enrollment, r Result, done Reported, data []byte) (over bool, err error) {
+	log := s.log().With("enrollment", e.ID, "type", done.Type, "command", r.CommandID)
+	switch {
+	case done.Type == "":
+		log.WarnContext(ctx, "result of an unknown command")
+		return false, nil
+	case !done.Fresh || r.NotNow:
+		return false, nil
+	case r.State == policy.CommandFailed:
+		log.WarnContext(ctx, "command failed on the device", "device_says", r.Error)
+		return false, nil
+	}
+	switch done.Type {
+	case typeInformation:
+		var d deviceInfo
+		if json.Unmarshal(data, &d) != nil || d.check() != nil {
+			log.WarnContext(ctx, "what the device tells of itself cannot be read")
+			return false, nil
+		}
+		return false, s.recordFacts(ctx, e, d)
+	case typeUnenroll:
+		return s.Agents.Removed(ctx, e.ID, r.CommandID, r.At)
+	case typeWipe:
+		// It begins when this is answered, and the device is never heard of
+		// again.
+		return false, s.Agents.CheckOut(ctx, e.ID, r.At)
+	}
+	return false, nil
+}

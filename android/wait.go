@@ -1,0 +1,179 @@
+package android
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// WakeStore is the outbox of wakes of agents.
+type WakeStore interface {
+	// DueWakes lists enrollments whose wake came due after a time and until
+	// another one.
+	DueWakes(ctx context.Context, after, until time.Time) ([]string, error)
+	// DropWakes gives up wakes that were due before a time: the agent finds
+	// out when it asks.
+	DropWakes(ctx context.Context, before time.Time) error
+	// ClaimWakes leases wakes that were due until a time, of devices that have
+	// registered for FCM.
+	ClaimWakes(ctx context.Context, until, now time.Time, lease time.Duration, limit int) ([]Wake, error)
+	FinishWake(ctx context.Context, w Wake, o WakeOutcome) error
+}
+
+// Waits knows the devices that wait for a wake on this server, and wakes them.
+// However many wait, the database is asked once in an interval.
+type Waits struct {
+	store WakeStore
+	now   func() time.Time
+	log   *slog.Logger
+	kick  chan struct{}
+
+	mu      sync.Mutex
+	waiting map[string]chan struct{}
+}
+
+const (
+	wakeInterval = 500 * time.Millisecond // how soon a wake by another server is noticed
+	// wakeOverlap is how late a transaction may commit a wake that came due
+	// when it began.
+	wakeOverlap = 30 * time.Second
+	wakeDropped = 2 * time.Minute
+	dropEvery   = time.Minute
+)
+
+// NewWaits makes the waker; Run works.
+func NewWaits(store WakeStore, now func() time.Time, log *slog.Logger) *Waits {
+	return &Waits{store: store, now: now, log: log, kick: make(chan struct{}, 1), waiting: map[string]chan struct{}{}}
+}
+
+// Kick makes the worker look for wakes at once.
+func (w *Waits) Kick() {
+	select {
+	case w.kick <- struct{}{}:
+	default:
+	}
+}
+
+// join gives a channel that is closed at the device's wake, or when it waits
+// anew. leave ends it.
+func (w *Waits) join(id string) (woken chan struct{}, leave func()) {
+	woken = make(chan struct{})
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if before := w.waiting[id]; before != nil {
+		close(before)
+	}
+	w.waiting[id] = woken
+	return woken, func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if w.waiting[id] == woken {
+			delete(w.waiting, id)
+		}
+	}
+}
+
+// Waiting is how many devices wait here.
+func (w *Waits) Waiting() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.waiting)
+}
+
+// Run wakes until ctx ends.
+func (w *Waits) Run(ctx context.Context) error {
+	ticker := time.NewTicker(wakeInterval)
+	defer ticker.Stop()
+	var dropped time.Time
+	for {
+		now := clock(w.now)
+		if err := w.wake(ctx, now); err != nil && ctx.Err() == nil {
+			w.log.WarnContext(ctx, "wakes of agents not read", "error", err)
+		}
+		if now.Sub(dropped) >= dropEvery {
+			dropped = now
+			if err := w.store.DropWakes(ctx, now.Add(-wakeDropped)); err != nil && ctx.Err() == nil {
+				w.log.WarnContext(ctx, "old wakes of agents not dropped", "error", err)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		case <-w.kick:
+		}
+	}
+}
+
+func (w *Waits) wake(ctx context.Context, now time.Time) error {
+	if w.Waiting() == 0 {
+		return nil
+	}
+	ids, err := w.store.DueWakes(ctx, now.Add(-wakeOverlap), now)
+	if err != nil || len(ids) == 0 {
+		return err
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, id := range ids {
+		if woken := w.waiting[id]; woken != nil {
+			close(woken)
+			delete(w.waiting, id)
+		}
+	}
+	return nil
+}
+
+const maxWait = 55 * time.Second
+
+// ServeWait answers GET /android/v1/wait.
+func (s *Server) ServeWait(w http.ResponseWriter, r *http.Request) {
+	wake, err := s.wait(r)
+	switch {
+	case err != nil:
+		s.failSigned(w, r, err)
+	case wake:
+		write(w, http.StatusOK, answer{Wake: true})
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+func (s *Server) wait(r *http.Request) (wake bool, err error) {
+	ctx := r.Context()
+	timeout := maxWait
+	if text := r.URL.Query().Get("timeout"); text != "" {
+		seconds, err := strconv.Atoi(text)
+		if err != nil || seconds < 1 || seconds > int(maxWait/time.Second) {
+			return false, bad("timeout_invalid", "The timeout is 1 to 55 seconds.")
+		}
+		timeout = time.Duration(seconds) * time.Second
+	}
+	e, counter, err := s.caller(r, nil)
+	if err != nil {
+		return false, err
+	}
+	if err := s.count(ctx, e.ID, counter, true); err != nil {
+		return false, err
+	}
+	s.Seen.Mark(e.ID, clock(s.Now))
+	if e.Due || e.Open {
+		return true, nil
+	}
+	// What came due since the look at it is found by the next round of Waits.
+	woken, leave := s.Waits.join(e.ID)
+	defer leave()
+	timer := time.NewTimer(timeout)
+	defer timer.Stop()
+	select {
+	case <-woken:
+		return true, nil
+	case <-timer.C:
+	case <-s.Stopping:
+	case <-ctx.Done():
+	}
+	return false, nil
+}
