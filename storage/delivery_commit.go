@@ -251,23 +251,39 @@ func (s *Store) writeDeclarations(ctx context.Context, tx *session, rows []commi
 	return nil
 }
 
+// writeNotes writes what differs from what is there: most plans change none.
 func writeNotes(ctx context.Context, tx *session, rows []commitRow, _ time.Time) error {
 	type noteRow struct {
 		EnrollmentID string `json:"enrollment_id"`
 		Notes        string `json:"notes"`
 	}
+	ids := make([]string, len(rows))
+	for i, r := range rows {
+		ids[i] = r.EnrollmentID
+	}
+	var stored []noteRow
+	if err := tx.all(ctx, &stored, `SELECT enrollment_id, notes FROM delivery_notes WHERE `+tx.in("enrollment_id"), tx.list(ids)); err != nil {
+		return err
+	}
+	had := make(map[string]string, len(stored))
+	for _, n := range stored {
+		had[n.EnrollmentID] = n.Notes
+	}
 	var notes []noteRow
 	var none []string
 	for _, r := range rows {
+		before, there := had[r.EnrollmentID]
 		if len(r.Notes) == 0 {
-			none = append(none, r.EnrollmentID)
-		} else {
-			notes = append(notes, noteRow{r.EnrollmentID, encode(r.Notes)})
+			if there {
+				none = append(none, r.EnrollmentID)
+			}
+		} else if text := clean(encode(r.Notes)); text != before {
+			notes = append(notes, noteRow{r.EnrollmentID, text})
 		}
 	}
 	if len(notes) > 0 {
 		if _, err := tx.exec(ctx, `INSERT INTO delivery_notes (enrollment_id, notes) SELECT r.enrollment_id, r.notes FROM `+tx.records("enrollment_id text, notes text")+` WHERE true
-			ON CONFLICT (enrollment_id) DO UPDATE SET notes = excluded.notes WHERE delivery_notes.notes <> excluded.notes`, encode(notes)); err != nil {
+			ON CONFLICT (enrollment_id) DO UPDATE SET notes = excluded.notes`, encode(notes)); err != nil {
 			return err
 		}
 	}

@@ -211,7 +211,10 @@ func testPlans(t *testing.T, open func(t *testing.T) *storage.Store) {
 			}{{"ann@example.com", enroll.OwnershipPersonal, true}, {"ann@example.com", enroll.OwnershipCorporate, false}, {"", enroll.OwnershipPersonal, false}} {
 				serial := string(rune('A' + i))
 				d := w.device(serial)
-				_, _, err := w.ChangeDevice(w.ctx, serial, nil, func(old *enroll.Device, _ string) (enroll.Device, error) { old.Ownership = c.ownership; return *old, nil })
+				_, _, err := w.ChangeDevice(w.ctx, serial, nil, func(old *enroll.Device, _ string) (enroll.Device, error) {
+					old.Ownership = c.ownership
+					return *old, nil
+				})
 				w.ok(err)
 				e, err := w.Authenticate(w.ctx, mdm.Authentication{DeviceID: d.ID, UDID: serial, Fingerprint: fingerprint(i), Account: c.account, At: at(1)})
 				w.ok(err)

@@ -119,6 +119,7 @@ func fillPolicy(ctx context.Context, db *database, store *storage.Store, deliver
 		{"commands", []string{"enrollment_id", "id"}},
 		{"delivered", []string{"enrollment_id", "command_id"}},
 		{"declarative", []string{"enrollment_id"}},
+		{"delivery_notes", []string{"enrollment_id"}},
 	} {
 		if err := db.multiply(ctx, t.table, "true", n-1, own(t.columns...)); err != nil {
 			return err
