@@ -40,6 +40,14 @@ const (
 	policyCompile figure = "policy.compile"
 	policyChange  figure = "policy.change"
 	memoryPolicy  figure = "memory.policy"
+	adeRate       figure = "ade.rate"
+	adeP50        figure = "ade.p50"
+	adeP95        figure = "ade.p95"
+	adeBeside     figure = "ade.beside"
+	depFirst      figure = "dep.first"
+	memoryDEP     figure = "memory.dep"
+	memoryDEPFlat figure = "memory.dep.flat"
+	depDelta      figure = "dep.delta"
 	memoryRest    figure = "memory.rest"
 	memoryLoad    figure = "memory.load"
 )
@@ -87,6 +95,14 @@ var rows = []row{
 	{figure: policyCompile, what: "Merge and compile 10 policies for a device", unit: milliseconds, most: 1, part: partPolicy},
 	{figure: policyChange, what: "Policy change for %s enrolled devices: saved, planned and queued", number: func(s scale) int { return s.Managed }, unit: seconds, most: 5, part: partPolicy},
 	{figure: memoryPolicy, what: "· memory of the process (RSS, greatest)", unit: mebibytes, part: partPolicy},
+	{figure: adeRate, what: "Full ADE enrollment including SCEP, 8 in parallel (phones' keys made beforehand)", unit: perSecond, least: 60, part: partADE},
+	{figure: adeP50, what: "· p50", unit: milliseconds, part: partADE},
+	{figure: adeP95, what: "· p95", unit: milliseconds, part: partADE},
+	{figure: adeBeside, what: "· rate ÷ rate of OTA enrollment on the same server", unit: times, least: 1, part: partADE},
+	{figure: depFirst, what: "DEP: first sync and assignment of %s", number: func(s scale) int { return s.Listed }, unit: seconds, most: 120, part: partDEP},
+	{figure: memoryDEP, what: "· memory of the server (RSS, greatest)", unit: mebibytes, most: 200, part: partDEP},
+	{figure: memoryDEPFlat, what: "· ÷ that with a tenth of the devices", unit: times, most: 1.5, part: partDEP},
+	{figure: depDelta, what: "DEP: delta of %s", number: func(s scale) int { return s.Changed }, unit: seconds, most: 3, part: partDEP},
 	{figure: pushRate, what: "APNs pushes, from the outbox to the simulator and back", unit: perSecond, least: 5000, part: partPush},
 	{figure: memoryRest, what: "Memory of the server at rest (RSS)", unit: mebibytes, most: 60, part: partIdle},
 	{figure: memoryLoad, what: "Memory of the server under the Idle load (RSS, greatest)", unit: mebibytes, most: 200, part: partIdle},

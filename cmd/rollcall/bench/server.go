@@ -94,6 +94,9 @@ func flags(o app.Options) []string {
 	for _, path := range o.DeviceCAs {
 		out = append(out, "--device-ca="+path)
 	}
+	if o.DEPURL != "" {
+		out = append(out, "--dep-url="+o.DEPURL, "--dep-roots="+o.DEPRoots)
+	}
 	return out
 }
 

@@ -29,23 +29,27 @@ type site struct {
 	keys   *fleet.KeyPool
 	phones []*iphone.Phone // enrolled, and not woken by pushes
 	fleets int             // made so far
+	name   string          // of the database
 	log    string          // path of the server's log
 }
 
-const databaseName = "rollcall_bench"
-
-// open starts a server on an empty database, with the restriction on.
-func (b *bench) open(ctx context.Context) (*site, error) {
-	s := &site{bench: b, server: &process{}, log: filepath.Join(b.dir, "server.log")}
+// open starts a server on an empty database of its own, with the restriction
+// on.
+func (b *bench) open(ctx context.Context, name string, change ...func(*stage.Options)) (*site, error) {
+	s := &site{bench: b, name: name, server: &process{}, log: filepath.Join(b.dir, name+".log")}
 	var err error
-	if s.db, err = b.engine.create(databaseName); err != nil {
+	if s.db, err = b.engine.create(s.name); err != nil {
 		return nil, err
 	}
 	if s.keys, err = fleet.NewKeyPool(b.scale.Keys, 2048); err != nil {
 		return nil, err
 	}
-	if s.Stage, err = stage.Start(ctx, stage.Options{Database: s.db.dsn, LogLevel: "warn", Log: io.Discard, Elsewhere: s.server.elsewhere(s.log)}); err != nil {
-		s.db.drop(b.engine, databaseName)
+	o := stage.Options{Database: s.db.dsn, LogLevel: "warn", Log: io.Discard, Elsewhere: s.server.elsewhere(s.log)}
+	for _, f := range change {
+		f(&o)
+	}
+	if s.Stage, err = stage.Start(ctx, o); err != nil {
+		s.db.drop(b.engine, s.name)
 		return nil, err
 	}
 	if err := s.API(ctx, http.MethodPut, "/settings/enrollment-restrictions", map[string]string{"pre_enrolled_devices_only": "enforce"}, nil); err != nil {
@@ -60,10 +64,10 @@ func (s *site) close() {
 		p.Close()
 	}
 	s.Stop()
-	s.db.drop(s.engine, databaseName)
+	s.db.drop(s.engine, s.name)
 	if s.Keep != "" {
 		if b, err := os.ReadFile(s.log); err == nil {
-			os.WriteFile(filepath.Join(s.Keep, s.engine.name+"-server.log"), b, 0o600)
+			os.WriteFile(filepath.Join(s.Keep, s.engine.name+"-"+s.name+".log"), b, 0o600)
 		}
 	}
 }
