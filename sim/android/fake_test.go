@@ -55,6 +55,7 @@ func newServer(t testing.TB) *fakeServer {
 	mux.HandleFunc("PUT /agents/checkin", s.step("checkin", s.checkin))
 	mux.HandleFunc("GET /agents/wait", s.step("wait", s.wait))
 	mux.HandleFunc("GET /app.apk", func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "an app") })
+	mux.HandleFunc("/elsewhere", func(http.ResponseWriter, *http.Request) { t.Error("the phone went where it was sent") })
 	s.tls = httptest.NewTLSServer(mux)
 	s.url = s.tls.URL
 	t.Cleanup(s.tls.Close)

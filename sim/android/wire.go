@@ -128,8 +128,6 @@ func readAnswer(step string, resp *http.Response, raw []byte) (*answer, error) {
 		return nil, wrong(step, "status 204 with a body")
 	case a.status == http.StatusNoContent:
 		return a, nil
-	case a.status == http.StatusUnauthorized:
-		return nil, wrong(step, "status 401, which no answer on these paths has")
 	}
 	kind, params, err := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	if charset, told := params["charset"]; err != nil || kind != "application/json" || told && !strings.EqualFold(charset, "utf-8") {
