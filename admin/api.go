@@ -20,6 +20,8 @@ import (
 	"github.com/gorilla/mux"
 
 	"rollcall/admin/webhook"
+	"rollcall/android/amapi"
+	"rollcall/android"
 	"rollcall/dep"
 	"rollcall/enroll"
 	"rollcall/enroll/importer"
@@ -60,6 +62,10 @@ type API struct {
 	Events           EventStore
 	Webhooks         webhook.Store
 	DEP              *dep.Accounts
+	Enterprise       *amapi.Enterprises // the organization at Google
+	Google           *amapi.Connector
+	EnrollmentTokens *android.Tokens
+	Provisioning     android.Provisioning
 	Answers          AnswerStore
 	Snapshots        Snapshots
 	Atomic           Atomic
@@ -175,6 +181,8 @@ func (a *API) mount(router *mux.Router) huma.API {
 	r.events()
 	r.webhooks()
 	r.dep()
+	r.enrollmentTokens()
+	r.androidEnterprise()
 	r.batch()
 	return api
 }
@@ -211,6 +219,7 @@ var tags = []*huma.Tag{
 	{Name: "Requests", Description: "Enrollment requests: invitations with a one-time link."},
 	{Name: "Gate", Description: "Every arrival of a device and what became of it."},
 	{Name: "DEP", Description: "Automated Device Enrollment: accounts at Apple, the devices they list, and the profiles these get."},
+	{Name: "Android", Description: "What brings Android devices here."},
 	{Name: "Events", Description: "What happens, as a stream, a list and webhooks."},
 	{Name: "Audit", Description: "Every change made through this API, in a chain that shows where somebody tampered with it."},
 	{Name: "Settings", Description: "Enrollment settings, push certificate, tokens."},

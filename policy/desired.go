@@ -291,6 +291,9 @@ const day = 24 * time.Hour
 // wanted is the whole desired state of an enrolled device at a time, and when
 // it will be another one by itself.
 func (p *Planner) wanted(s Situation, d Desire, now time.Time) (items []Item, declarations []Declaration, again time.Time, err error) {
+	if s.Protocol == ProtocolAMAPI {
+		return d.Items, nil, again, nil // Google reports by itself
+	}
 	items = append(items, Item{Key: "query:device", Title: "Device information", Hash: "1", Step: QueryDevice{}})
 	if s.Device.Platform == enroll.PlatformAndroid {
 		return append(items, d.Items...), nil, again, nil

@@ -8,6 +8,7 @@ import (
 
 	"rollcall/android/amapi"
 	"rollcall/enroll"
+	"rollcall/mdm"
 	"rollcall/policy"
 )
 
@@ -347,4 +348,20 @@ func (s *Store) assigned(ctx context.Context, name string, version int64, work [
 		}
 		return nil
 	})
+}
+
+// EnqueueAMAPI implements amapi.CommandStore.
+func (s *Store) EnqueueAMAPI(ctx context.Context, enrollmentID, commandID string, c amapi.Command, now time.Time) error {
+	return s.Enqueue(ctx, enrollmentID, []mdm.Command{{ID: commandID, RequestType: c.Type, Body: c.Body}}, now)
+}
+
+// RecordOf implements amapi.CommandStore.
+func (s *Store) RecordOf(ctx context.Context, enrollmentID string) (amapi.Record, error) {
+	var r amapiDeviceRow
+	if err := s.one(ctx, &r, selectAMAPIDevice+`WHERE enrollment_id = ? AND enrollment_id <> ''`, enrollmentID); errors.Is(err, sql.ErrNoRows) {
+		return amapi.Record{}, enrollmentEnded()
+	} else if err != nil {
+		return amapi.Record{}, err
+	}
+	return r.record()
 }

@@ -114,7 +114,7 @@ var specs = map[string]spec{
 // NewCommand makes a command of a name with its arguments, for a device of a
 // mode. What the mode does not have is enroll.KindConflict, with the reason.
 func NewCommand(name string, args map[string]any, m Mode) (Command, error) {
-	if name == ActionDisenroll {
+	if name == actionDisenroll {
 		if m != PersonalProfile {
 			return Command{}, enroll.Errorf(enroll.KindConflict, "disenroll_wipes", "Android ends the management of a company-owned device only by wiping it").
 				WithHint("Send the command wipe; a device with a work profile can also be given to its user: relinquish_ownership.")
@@ -155,9 +155,6 @@ func NewCommand(name string, args map[string]any, m Mode) (Command, error) {
 	b, err := json.Marshal(body)
 	return Command{Type: name, Body: b}, err
 }
-
-// ActionDisenroll is the name under which the management of a device is ended.
-const ActionDisenroll = "Disenroll"
 
 // arguments reads the arguments of a command and remembers one of a wrong type.
 type arguments struct {

@@ -157,8 +157,13 @@ func (c *Connector) device(ctx context.Context, o Organization, d Device, at tim
 		_, err := c.Store.Keep(ctx, r)
 		return err
 	case known && r.State == RecordEnrolled:
-		_, _, err := c.Store.Observe(ctx, reportOf(d, at))
-		return err
+		enrolled, _, err := c.Store.Observe(ctx, reportOf(d, at))
+		if err != nil || enrolled {
+			return err
+		}
+		// An admin ended the enrollment here alone. It does not come back by itself.
+		r.Code, r.EventAt = "", at
+		return c.hold(ctx, o, r)
 	case known && r.State == RecordRemoved:
 		return c.remove(ctx, r, "") // Google has not done it yet
 	case known && r.State == RecordQuarantined:
@@ -212,7 +217,6 @@ func (c *Connector) arrive(ctx context.Context, o Organization, d Device, at tim
 		mode = Dedicated
 	}
 	a := enroll.Attempt{At: c.now(), Channel: enroll.ChannelAMAPI, Platform: enroll.PlatformAndroid, Serial: d.serial(), Evidence: enroll.EvidenceSigned, Facts: d.facts()}
-	a.Facts.UDID = d.Name
 	r := Record{Name: d.Name, Serial: d.serial(), IMEI: d.Network.IMEI, Mode: mode, Model: d.Hardware.Model, EventAt: at, ReportedAt: d.LastStatusReportTime, Policy: d.PolicyName}
 	decision, err := c.ask(ctx, o, d, mode, t, a)
 	if err != nil {
@@ -307,6 +311,11 @@ func (c *Connector) refuse(ctx context.Context, o Organization, r Record) error 
 	if r.Code.Outcome() == enroll.OutcomeDeny && o.Settings.of(r.Mode).Refused == Remove {
 		return c.remove(ctx, r, r.Code.Reason().Person)
 	}
+	return c.hold(ctx, o, r)
+}
+
+// hold puts a device into quarantine.
+func (c *Connector) hold(ctx context.Context, o Organization, r Record) error {
 	client, err := c.Clouds.management(ctx, o)
 	if err != nil {
 		return err
@@ -376,12 +385,11 @@ func (c *Connector) recheck(ctx context.Context, o Organization) error {
 // has turned is there another decision.
 func (c *Connector) Recheck(ctx context.Context, o Organization, r Record) error {
 	c.init()
-	if r.Mode == PersonalProfile || r.Code == enroll.DenyIdentityConflict || strings.HasPrefix(string(r.Code), "deny.token") {
-		return nil // the roll has no part in it
+	if rollless(r) {
+		return nil
 	}
 	a := enroll.Attempt{At: c.now(), Channel: enroll.ChannelAMAPI, Platform: enroll.PlatformAndroid, Serial: r.Serial, Evidence: enroll.EvidenceSigned,
 		Facts: factsOf(r.Mode, r.IMEI, "", r.Model, "", 0)}
-	a.Facts.UDID = r.Name
 	a, err := identify(ctx, c.Store, c.Gate, a)
 	if err != nil {
 		return err
@@ -410,4 +418,25 @@ func (c *Connector) RemoveDevice(ctx context.Context, name, reason string) (Reco
 		return r, err
 	}
 	return c.Store.Record(ctx, name)
+}
+
+// Approvable says whether an admin can admit a device, and else why not.
+func Approvable(r Record) error {
+	refuse := func(format string, args ...any) error {
+		return enroll.Errorf(enroll.KindConflict, "amapi_not_approvable", format, args...).WithHint("Remove it; it can then be set up again.")
+	}
+	switch {
+	case r.State != RecordQuarantined:
+		return enroll.Errorf(enroll.KindConflict, "amapi_not_quarantined", "the device is not in quarantine; it is %s", r.State)
+	case r.Serial == "":
+		return refuse("Google tells no serial number of the device")
+	case rollless(r):
+		return refuse("the device was refused for its token or its identity (%s), which the roll cannot mend", r.Code)
+	}
+	return nil
+}
+
+// rollless says that a device was refused for something the roll has no part in.
+func rollless(r Record) bool {
+	return r.Mode == PersonalProfile || r.Code == "" || r.Code == enroll.DenyIdentityConflict || strings.HasPrefix(string(r.Code), "deny.token")
 }

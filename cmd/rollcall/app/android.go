@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto"
 	"crypto/rand"
 	"fmt"
 	"net/http"
@@ -9,8 +10,11 @@ import (
 	"time"
 
 	"rollcall/admin"
+	"rollcall/admin/portal"
 	"rollcall/android"
+	"rollcall/android/amapi"
 	"rollcall/android/google"
+	"rollcall/certs/attestation"
 	"rollcall/enroll"
 	"rollcall/policy"
 )
@@ -22,6 +26,8 @@ type AndroidOptions struct {
 	AgentChecksum  string `help:"SHA-256 of the certificate the APK is signed with: hexadecimal, as apksigner prints it, or base64url." name:"agent-checksum" env:"ROLLCALL_AGENT_CHECKSUM"`
 
 	RequireVerifiedBoot bool `help:"Refuse agents on devices whose hardware does not attest a locked boot loader." env:"ROLLCALL_REQUIRE_VERIFIED_BOOT"`
+
+	AttestationRoots []string `help:"Certificates in PEM of key attestation to trust beside Google's, for trials with simulated devices." name:"attestation-root" env:"ROLLCALL_ATTESTATION_ROOT"`
 
 	FCMKeyFile string `help:"Service-account key (JSON) of the agent's Firebase project, to wake devices that cannot keep a connection." name:"fcm-key-file" env:"ROLLCALL_FCM_KEY_FILE"`
 	FCMURL     string `help:"Service to use instead of Firebase Cloud Messaging, for trials." name:"fcm-url" default:"https://fcm.googleapis.com" env:"ROLLCALL_FCM_URL"`
@@ -44,6 +50,32 @@ func (o *AndroidOptions) agent() (android.Agent, error) {
 	return a, nil
 }
 
+// attestor verifies key attestation by Google's roots and those of trials.
+type attestor struct{ *attestation.Verifier }
+
+func (o *AndroidOptions) attestor(now func() time.Time) (attestor, error) {
+	roots := attestation.GoogleRoots()
+	for _, file := range o.AttestationRoots {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return attestor{}, fmt.Errorf("--attestation-root: %w", err)
+		}
+		more, err := attestation.ParseRoots(b)
+		if err != nil {
+			return attestor{}, fmt.Errorf("--attestation-root: %w", err)
+		}
+		roots = append(roots, more...)
+	}
+	v, err := attestation.NewVerifier(roots, nil, now)
+	return attestor{v}, err
+}
+
+// Verify implements android.Attestor.
+func (a attestor) Verify(chain [][]byte, challenge []byte, key crypto.PublicKey) (android.Attested, error) {
+	told, err := a.Verifier.Verify(chain, challenge, key)
+	return android.Attested{Serial: told.Serial, IMEI: told.IMEI, Brand: told.Brand, Manufacturer: told.Manufacturer, Model: told.Model, VerifiedBoot: told.VerifiedBoot()}, err
+}
+
 // secretOfNonces names the key of the agents' nonces.
 const secretOfNonces = "agent-nonces/key"
 
@@ -60,9 +92,13 @@ func (a *App) newAndroid(gate android.Gate, guard strangers) error {
 		return err
 	}
 	a.provisioning = android.Provisioning{Server: a.publicURL, Organization: a.opts.Organization, Agent: agent}
+	attestor, err := a.opts.attestor(a.now)
+	if err != nil {
+		return err
+	}
 	a.waits = android.NewWaits(a.store, a.now, a.log)
 	a.agents = &android.Server{Gate: gate, Roll: a.store, Tokens: a.store, Agents: a.store, Nonces: android.NewNonces(key, a.now), Waits: a.waits, Seen: a.seen,
-		RequireVerifiedBoot: a.opts.RequireVerifiedBoot, PublicURL: a.publicURL, Organization: a.opts.Organization, Strangers: guard.heard,
+		Attestor: attestor, RequireVerifiedBoot: a.opts.RequireVerifiedBoot, PublicURL: a.publicURL, Organization: a.opts.Organization, Strangers: guard.heard,
 		Kick: a.deliverer.Kick, Stopping: a.stopping, Now: a.now, Log: a.log}
 	if a.opts.FCMKeyFile == "" {
 		return nil
@@ -92,13 +128,14 @@ func (a *App) spawnAndroid() {
 
 // androidEncoders are those of the protocols beside Apple's.
 func androidEncoders() map[policy.Protocol]policy.Encoder {
-	return map[policy.Protocol]policy.Encoder{policy.ProtocolAgent: android.Encoder{}}
+	return map[policy.Protocol]policy.Encoder{policy.ProtocolAgent: android.Encoder{}, policy.ProtocolAMAPI: amapi.Encoder{}}
 }
 
 // wakeAll wakes whoever brings commands to devices.
 func (a *App) wakeAll() {
 	a.pusher.Kick()
 	a.waits.Kick()
+	a.connector.Kick()
 }
 
 // protocols finds what an enrollment speaks.
@@ -157,5 +194,29 @@ func (c commanders) Push(ctx context.Context, d enroll.Device) error {
 // commandsOf are the commanders of all protocols.
 func (a *App) commandsOf() admin.Commander {
 	return commanders{of: a.store, apple: a.commander, more: map[policy.Protocol]admin.Commander{
-		policy.ProtocolAgent: &android.Commander{Store: a.store, Kick: a.waits.Kick, Now: a.now}}}
+		policy.ProtocolAgent: &android.Commander{Store: a.store, Kick: a.waits.Kick, Now: a.now},
+		policy.ProtocolAMAPI: &amapi.Commander{Store: a.store, Kick: a.connector.Kick, Now: a.now}}}
+}
+
+// androidEntry hands an Android device the token of its enrollment request.
+func (a *App) androidEntry(ctx context.Context, inv enroll.Invitation) (portal.AndroidEntry, error) {
+	secret, err := (&android.Tokens{Store: a.store, Now: a.now}).ForRequest(ctx, inv)
+	if err != nil {
+		return portal.AndroidEntry{}, err
+	}
+	p, err := a.provisioning.ForAgent(secret, android.Setup{})
+	if err != nil {
+		return portal.AndroidEntry{}, err
+	}
+	entry := portal.AndroidEntry{Link: p.Link, InQR: p.QR != ""}
+	content := p.QR
+	if content == "" {
+		content = p.Link
+	}
+	code, err := android.NewQR(content)
+	if err != nil {
+		return portal.AndroidEntry{}, err
+	}
+	entry.QR = code.SVG()
+	return entry, nil
 }

@@ -16,6 +16,7 @@ import (
 	"rollcall/admin/mail"
 	"rollcall/admin/webhook"
 	"rollcall/android"
+	"rollcall/android/amapi"
 	"rollcall/certs"
 	"rollcall/dep"
 	"rollcall/enroll"
@@ -51,6 +52,8 @@ type App struct {
 	accounts     *dep.Accounts
 	syncer       *dep.Syncer
 	agents       *android.Server
+	connector    *amapi.Connector
+	enterprises  *amapi.Enterprises
 	waits        *android.Waits
 	fcm          *android.FCM // nil: not configured
 	provisioning android.Provisioning
@@ -202,17 +205,22 @@ func (a *App) wire() error {
 	if err := a.newAndroid(gate, guard); err != nil {
 		return err
 	}
+	google, err := a.newAMAPI(gate)
+	if err != nil {
+		return err
+	}
 	router := newRouter(observe(a.log, a.metrics, proxies), rooms{
 		device: &mdm.Server{
 			Identity: mdm.ClientIdentity{Authority: a.ca, ProxyHeader: a.opts.ClientHeader, Proxies: proxies},
 			Gate:     gate, Issued: a.store, Enrollments: a.store, Queue: a.store, Declarations: a.store, Accounts: a.accessTokens(), Seen: a.seen, Strangers: guard.heard, Kick: a.deliverer.Kick, Now: a.now, Log: a.log},
 		door:      &mdm.Door{Gate: gate, Invitations: a.requests, Issued: a.store, Authority: a.ca, DeviceCA: deviceCA, Profiles: profiles, Now: a.now, Log: a.log},
 		scep:      newSCEP(a.ca, identities, a.log),
-		portal:    newPortal(a.requests, a.opts.Organization, a.opts.TLS == TLSOwn, a.log),
+		portal:    newPortal(a.requests, a.androidEntry, a.opts.Organization, a.opts.TLS == TLSOwn, a.log),
 		api:       a.newAPI(roll, gate.Gate),
 		entrances: entrances,
 		strangers: guard,
 		agents:    a.agents,
+		google:    google,
 	})
 	a.serve(a.main, router, tlsConfig)
 	if a.ops != nil {
@@ -264,6 +272,7 @@ func (a *App) Start() {
 	a.spawn("imports", a.imports.Run)
 	a.spawn("DEP", a.syncer.Run)
 	a.spawnAndroid()
+	a.spawn("Android Management API", a.connector.Run)
 	a.spawn("upkeep", a.upkeep)
 }
 

@@ -80,6 +80,7 @@ func Examine(ctx context.Context, o Options, store *storage.Store, now time.Time
 	add(OK, "", "The database answers.")
 	examinePush(ctx, apns.NewCertificates(store, func() time.Time { return now }), add)
 	examineDEP(ctx, store, now, add)
+	examineAMAPI(ctx, store, now, add)
 	if s, err := store.Settings(ctx); err == nil {
 		switch s.PreEnrolledDevicesOnly {
 		case enroll.ModeEnforce:

@@ -40,6 +40,7 @@ type rooms struct {
 	api       http.Handler
 	entrances doors
 	agents    *android.Server
+	google    amapiRooms
 	strangers strangers // who may come to all of them but the API
 }
 
@@ -59,6 +60,7 @@ func newRouter(observe mux.MiddlewareFunc, to rooms) http.Handler {
 	r.Handle(pathPlain, open(http.HandlerFunc(to.door.ServePlain))).Methods(http.MethodGet)
 	r.Handle(pathTrust, open(http.HandlerFunc(to.door.ServeTrust))).Methods(http.MethodGet)
 	to.entrances.mount(r, open)
+	to.google.mount(r, open)
 	r.Handle(android.PathNonce, open(http.HandlerFunc(to.agents.ServeNonce))).Methods(http.MethodGet)
 	r.Handle(android.PathEnroll, open(http.HandlerFunc(to.agents.ServeEnroll))).Methods(http.MethodPost)
 	r.Handle(android.PathCheckin, fromAfar(http.HandlerFunc(to.agents.ServeCheckin))).Methods(http.MethodPut)
@@ -72,12 +74,12 @@ func newSCEP(ca *certs.Authority, identities *certs.Identities, log *slog.Logger
 	return scep.New(ca, identities, log)
 }
 
-func newPortal(requests *enroll.Requests, organization string, ownCA bool, log *slog.Logger) *portal.Portal {
+func newPortal(requests *enroll.Requests, androidEntry func(context.Context, enroll.Invitation) (portal.AndroidEntry, error), organization string, ownCA bool, log *slog.Logger) *portal.Portal {
 	trust := ""
 	if ownCA {
 		trust = pathTrust
 	}
-	return &portal.Portal{Requests: requests, Organization: organization, OwnCA: ownCA, TrustURL: trust, Logger: log,
+	return &portal.Portal{Requests: requests, Android: androidEntry, Organization: organization, OwnCA: ownCA, TrustURL: trust, Logger: log,
 		Secret: func(r *http.Request) string { return mux.Vars(r)["secret"] },
 		ProfileURL: func(secret string) string {
 			if secret == "" {
@@ -93,6 +95,8 @@ func (a *App) newAPI(roll *enroll.Roll, gate *enroll.Gate) http.Handler {
 		Organization: a.opts.Organization, PublicURL: a.publicURL, Kick: func() { a.evaluator.Kick(); a.deliverer.Kick(); a.wakeAll(); a.sender.Kick(); a.hooks.Kick() }, Now: a.now, Logger: a.log}
 	a.wireEvents(api)
 	api.DEP = a.accounts
+	api.EnrollmentTokens, api.Provisioning = &android.Tokens{Store: a.store, Now: a.now}, a.provisioning
+	api.Enterprise, api.Google = a.enterprises, a.connector
 	return api.Handler()
 }
 
