@@ -17,6 +17,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/gorilla/mux"
 
+	"rollcall/android"
 	"rollcall/dep"
 	"rollcall/enroll"
 	"rollcall/enroll/importer"
@@ -41,6 +42,7 @@ type (
 	brokenApprovals    struct{ enroll.ApprovalStore }
 	brokenPolicies     struct{ policy.Store }
 	brokenDEP          struct{ dep.Store }
+	brokenEnrollments  struct{ android.TokenStore }
 	broken             struct{}
 )
 
@@ -77,6 +79,10 @@ func (brokenApprovals) Approval(context.Context, string) (enroll.Approval, error
 func (brokenDecisions) Decision(context.Context, string) (enroll.Decision, error) {
 	return enroll.Decision{}, errLeaky
 }
+func (brokenEnrollments) EnrollmentTokens(context.Context, enroll.Page) ([]android.Token, error) {
+	return nil, errLeaky
+}
+
 func (brokenDEP) Account(context.Context, string) (dep.Account, error) {
 	return dep.Account{}, errLeaky
 }
@@ -151,7 +157,8 @@ func brokenAPI(t *testing.T) (*API, map[Role]string) {
 	}
 	return &API{
 		Roll: enroll.NewRoll(brokenRoll{}, nil), Imports: importer.New(brokenImports{}, nil, nil), Requests: enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), Codes: enroll.NewCodes(enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), nil, nil), Gate: enroll.NewGate(brokenGate{}, nil), Restrictions: enroll.NewRestrictions(brokenRestrictions{}, brokenGate{}, nil), Approvals: enroll.NewApprovals(brokenApprovals{}, enroll.NewRoll(brokenRoll{}, nil), nil),
-		DEP: dep.NewAccounts(brokenDEP{}, nil, func() {}, nil), Decisions: brokenDecisions{}, Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, History: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens,
+		EnrollmentTokens: &android.Tokens{Store: brokenEnrollments{}},
+		DEP:              dep.NewAccounts(brokenDEP{}, nil, func() {}, nil), Decisions: brokenDecisions{}, Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, History: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens,
 		Mobileconfig: func([]byte) (document.Profile, error) { return document.Profile{}, errLeaky }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, secrets
 }
@@ -188,6 +195,8 @@ var requestsFor = map[string]struct{ contentType, body string }{
 	"put-push-certificate":        {"application/json", `{"certificate_pem":"x"}`},
 	"test-mail":                   {"application/json", `{"to":"a@example.com"}`},
 	"create-token":                {"application/json", `{"name":"t","role":"viewer"}`},
+	"create-enrollment-token":     {"application/json", `{"name":"table"}`},
+	"make-enrollment-payloads":    {"application/json", `{"token":"secret"}`},
 	"create-dep-account":          {"application/json", `{"name":"Berlin"}`},
 	"patch-dep-account":           {"application/json", `{"add_as_pre_enrolled":true}`},
 	"put-dep-token":               {"application/pkcs7-mime", "Content-Type: application/pkcs7-mime\r\n\r\n"},
@@ -292,7 +301,7 @@ func TestRoles(t *testing.T) {
 	a, secrets := brokenAPI(t)
 	h := a.Handler()
 	// What each role may do that the one below may not, beyond reading.
-	operator := []string{"devices", "groups", "users", "domains", "requests", "imports", "import-presets", "approvals", "decisions", "batch"}
+	operator := []string{"devices", "groups", "users", "domains", "requests", "imports", "import-presets", "approvals", "decisions", "batch", "enrollment-tokens"}
 	for route, op := range documented(a) {
 		method, path, _ := strings.Cut(route, " ")
 		first, _, _ := strings.Cut(strings.TrimPrefix(path, Prefix+"/"), "/")

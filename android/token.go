@@ -2,6 +2,8 @@ package android
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"time"
 
 	"rollcall/enroll"
@@ -40,6 +42,16 @@ func (t Token) Usable(now time.Time) error {
 		return gone(codeTokenUsed, "This enrollment token was used as often as it may be.")
 	}
 	return nil
+}
+
+// State says in a word whether the token can be used at a time: usable, used,
+// expired or revoked.
+func (t Token) State(now time.Time) string {
+	var known *enroll.Error
+	if errors.As(t.Usable(now), &known) {
+		return strings.TrimPrefix(known.Code, "token_")
+	}
+	return "usable"
 }
 
 // The codes of tokens that cannot be used, and of the gate for them.

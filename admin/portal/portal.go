@@ -26,11 +26,19 @@ type Requests interface {
 type Portal struct {
 	Requests     Requests
 	Organization string
-	OwnCA        bool                         // the profile is signed by an authority that devices do not know
-	ProfileURL   func(secret string) string   // where a phone gets its profile; "" is a device without a request
-	TrustURL     string                       // profile with the anchor of that authority, offered first; empty: none
-	Secret       func(r *http.Request) string // {secret} of the path; nil: r.PathValue("secret")
+	OwnCA        bool                                                                   // the profile is signed by an authority that devices do not know
+	ProfileURL   func(secret string) string                                             // where a phone gets its profile; "" is a device without a request
+	Android      func(ctx context.Context, inv enroll.Invitation) (AndroidEntry, error) // hands a token out to an Android device; nil: there is no such way
+	TrustURL     string                                                                 // profile with the anchor of that authority, offered first; empty: none
+	Secret       func(r *http.Request) string                                           // {secret} of the path; nil: r.PathValue("secret")
 	Logger       *slog.Logger
+}
+
+// AndroidEntry is the way of one Android device.
+type AndroidEntry struct {
+	Link string // opens the agent
+	QR   []byte // SVG of the code that is scanned in setup, or by the agent
+	InQR bool   // the code works in setup, on a device that was reset
 }
 
 // Mount routes the pages. The patterns are understood alike by net/http and
@@ -66,6 +74,9 @@ type page struct {
 	OwnCA        bool
 	TrustURL     string
 	ProfileURL   string // empty: no profile for this kind of device
+	AndroidLink  template.URL
+	AndroidQR    template.HTML
+	AndroidSetup bool // the code works in setup
 	Invitation   enroll.Invitation
 	Kind         string
 	AskOwnership bool
@@ -180,6 +191,17 @@ func (p *Portal) next(w http.ResponseWriter, r *http.Request) {
 		data := page{Title: "Two steps on your device", Invitation: inv, Kind: kinds[inv.Device.Platform]}
 		if inv.Device.Platform == enroll.PlatformAndroid {
 			data.Title = "Invitation accepted"
+			if p.Android != nil {
+				entry, err := p.Android(r.Context(), inv)
+				if err != nil {
+					p.sorry(w, r, err)
+					return
+				}
+				data.Title = "Enroll your Android device"
+				// Both are made by this server: the link of its own URL and a
+				// random token, the drawing of modules.
+				data.AndroidLink, data.AndroidQR, data.AndroidSetup = template.URL(entry.Link), template.HTML(entry.QR), entry.InQR
+			}
 		} else {
 			data.ProfileURL = p.ProfileURL(secret)
 		}

@@ -17,4 +17,5 @@ type Commands struct {
 	Audit    AuditCommands    `cmd:"" help:"The log of changes."`
 	Webhook  WebhookCommands  `cmd:"" help:"Where events are posted to."`
 	DEP      DEPCommands      `cmd:"" help:"Apple's Automated Device Enrollment: accounts, tokens, profiles, synchronisation."`
+	Android  AndroidCommands  `cmd:"" help:"Android devices: enrollment tokens and QR codes."`
 }
