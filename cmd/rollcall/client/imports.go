@@ -19,6 +19,7 @@ type ImportCommands struct {
 	Apply      importApply      `cmd:"" help:"Write the plan of an import."`
 	Revert     importRevert     `cmd:"" help:"Undo an applied import, row by row."`
 	Cancel     importCancel     `cmd:"" help:"Give up an import that is not applied."`
+	Delete     importDelete     `cmd:"" help:"Delete an import with its file and plan. What it did to the roll stays."`
 	List       importList       `cmd:"" help:"List the imports, newest first."`
 	Show       importShow       `cmd:"" help:"Show an import, or with --rows each row of its plan."`
 	Errors     importErrors     `cmd:"" help:"List the rows that cannot be applied; with -o csv as a file to correct and upload again."`
@@ -302,6 +303,16 @@ func (c *importCancel) Run(ctx context.Context, s *Session) error {
 		return err
 	}
 	return s.done(raw, importFields, "the import %s is cancelled", c.ID)
+}
+
+type importDelete struct{ oneImport }
+
+// Run implements the command.
+func (c *importDelete) Run(ctx context.Context, s *Session) error {
+	if _, err := s.do(ctx, remove(join("imports", c.ID))); err != nil {
+		return err
+	}
+	return s.done(nil, nil, "the import %s is deleted", c.ID)
 }
 
 type importList struct{ limited }
