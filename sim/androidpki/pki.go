@@ -70,10 +70,7 @@ func (p *PKI) Roots() []*x509.Certificate { return []*x509.Certificate{p.rsa.cer
 // Factory makes a keybox as it was put into phones at the factory. until is the
 // end of its certificates; zero means in five years.
 func (p *PKI) Factory(until time.Time) (*Keybox, error) {
-	if until.IsZero() {
-		until = time.Now().AddDate(5, 0, 0)
-	}
-	return below(p.rsa, until,
+	return below(p.rsa, or(until, 5*365),
 		pkix.Name{SerialNumber: "87f4514475ba0a2b", ExtraNames: []pkix.AttributeTypeAndValue{{Type: oidTitle, Value: "TEE"}}},
 		pkix.Name{SerialNumber: "c6047571d8f0d17c", ExtraNames: []pkix.AttributeTypeAndValue{{Type: oidTitle, Value: "TEE"}}})
 }
@@ -81,23 +78,28 @@ func (p *PKI) Factory(until time.Time) (*Keybox, error) {
 // Remote makes a keybox as a phone fetches it. until is the end of its
 // certificates; zero means in four weeks.
 func (p *PKI) Remote(until time.Time) (*Keybox, error) {
-	if until.IsZero() {
-		until = time.Now().AddDate(0, 0, 28)
-	}
-	return below(p.p384, until, pkix.Name{CommonName: "Droid CA2", Organization: []string{"Google LLC"}},
+	return below(p.p384, or(until, 28), pkix.Name{CommonName: "Droid CA2", Organization: []string{"Google LLC"}},
 		pkix.Name{CommonName: "Droid CA3", Organization: []string{"Google LLC"}},
 		pkix.Name{CommonName: "0a5e1bd0b2b04c1e", Organization: []string{"TEE"}})
 }
 
 // RemoteRSA is Remote before Google had the P-384 root.
 func (p *PKI) RemoteRSA(until time.Time) (*Keybox, error) {
-	return below(p.rsa, until, pkix.Name{CommonName: "Droid CA1"}, pkix.Name{CommonName: "Droid CA3"}, pkix.Name{CommonName: "3f1e", Organization: []string{"TEE"}})
+	return below(p.rsa, or(until, 28), pkix.Name{CommonName: "Droid CA1"}, pkix.Name{CommonName: "Droid CA3"}, pkix.Name{CommonName: "3f1e", Organization: []string{"TEE"}})
 }
 
 // SoftwareOnly makes a keybox that anybody can have, under a root that is in
 // AOSP's source.
 func (p *PKI) SoftwareOnly() (*Keybox, error) {
 	return below(p.software, time.Now().AddDate(5, 0, 0), pkix.Name{CommonName: "Android Keystore Software Attestation Intermediate"})
+}
+
+// or is until, or the end of so many days from now if that is zero.
+func or(until time.Time, days int) time.Time {
+	if until.IsZero() {
+		return time.Now().AddDate(0, 0, days)
+	}
+	return until
 }
 
 // below makes a line of authorities under root. With three it is the line of a
