@@ -27,7 +27,8 @@ type AndroidOptions struct {
 
 	RequireVerifiedBoot bool `help:"Refuse agents on devices whose hardware does not attest a locked boot loader." env:"ROLLCALL_REQUIRE_VERIFIED_BOOT"`
 
-	AttestationRoots []string `help:"Certificates in PEM of key attestation to trust beside Google's, for trials with simulated devices." name:"attestation-root" env:"ROLLCALL_ATTESTATION_ROOT"`
+	AttestationRoots     []string `help:"Certificates in PEM of key attestation to trust beside Google's, for trials with simulated devices." name:"attestation-root" env:"ROLLCALL_ATTESTATION_ROOT"`
+	AttestationStatusURL string   `help:"List of revoked attestation keys, such as https://android.googleapis.com/attestation/status; with it, attestations are believed only while the list is known. Default: none." name:"attestation-status-url" env:"ROLLCALL_ATTESTATION_STATUS_URL"`
 
 	FCMKeyFile string `help:"Service-account key (JSON) of the agent's Firebase project, to wake devices that cannot keep a connection." name:"fcm-key-file" env:"ROLLCALL_FCM_KEY_FILE"`
 	FCMURL     string `help:"Service to use instead of Firebase Cloud Messaging, for trials." name:"fcm-url" default:"https://fcm.googleapis.com" env:"ROLLCALL_FCM_URL"`
@@ -53,7 +54,7 @@ func (o *AndroidOptions) agent() (android.Agent, error) {
 // attestor verifies key attestation by Google's roots and those of trials.
 type attestor struct{ *attestation.Verifier }
 
-func (o *AndroidOptions) attestor(now func() time.Time) (attestor, error) {
+func (o *AndroidOptions) attestor(revoked attestation.Revocations, now func() time.Time) (attestor, error) {
 	roots := attestation.GoogleRoots()
 	for _, file := range o.AttestationRoots {
 		b, err := os.ReadFile(file)
@@ -66,7 +67,7 @@ func (o *AndroidOptions) attestor(now func() time.Time) (attestor, error) {
 		}
 		roots = append(roots, more...)
 	}
-	v, err := attestation.NewVerifier(roots, nil, now)
+	v, err := attestation.NewVerifier(roots, revoked, now)
 	return attestor{v}, err
 }
 
@@ -92,7 +93,7 @@ func (a *App) newAndroid(gate android.Gate, guard strangers) error {
 		return err
 	}
 	a.provisioning = android.Provisioning{Server: a.publicURL, Organization: a.opts.Organization, Agent: agent}
-	attestor, err := a.opts.attestor(a.now)
+	attestor, err := a.opts.attestor(a.newRevocations(), a.now)
 	if err != nil {
 		return err
 	}
@@ -121,6 +122,9 @@ func (a *App) newAndroid(gate android.Gate, guard strangers) error {
 func (a *App) spawnAndroid() {
 	a.spawn("agents", a.agents.Upkeep)
 	a.spawn("wakes of agents", a.waits.Run)
+	if a.revoked != nil {
+		a.spawn("revoked attestation keys", a.keepRevocations)
+	}
 	if a.fcm != nil {
 		a.spawn("FCM", a.fcm.Run)
 	}
@@ -220,3 +224,6 @@ func (a *App) androidEntry(ctx context.Context, inv enroll.Invitation) (portal.A
 	entry.QR = code.SVG()
 	return entry, nil
 }
+
+// Waiting is how many agents wait for a wake on this server.
+func (a *App) Waiting() int { return a.waits.Waiting() }

@@ -18,6 +18,7 @@ import (
 	"rollcall/android"
 	"rollcall/android/amapi"
 	"rollcall/certs"
+	"rollcall/certs/attestation"
 	"rollcall/dep"
 	"rollcall/enroll"
 	"rollcall/enroll/importer"
@@ -55,7 +56,8 @@ type App struct {
 	connector    *amapi.Connector
 	enterprises  *amapi.Enterprises
 	waits        *android.Waits
-	fcm          *android.FCM // nil: not configured
+	fcm          *android.FCM                // nil: not configured
+	revoked      *attestation.RevocationList // nil: not configured
 	provisioning android.Provisioning
 	codes        *enroll.Codes
 	imports      *importer.Imports
