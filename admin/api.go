@@ -87,11 +87,6 @@ type API struct {
 	streams, exports           atomic.Int32
 }
 
-// Deliveries tells what a device got of its policies.
-type Deliveries interface {
-	Receipt(ctx context.Context, deviceID string) (policy.Receipt, error)
-}
-
 // Queue reads the commands of an enrollment.
 type Queue interface {
 	Commands(ctx context.Context, enrollmentID string, p enroll.Page) ([]mdm.CommandRecord, error)
@@ -167,6 +162,7 @@ func (a *API) mount(router *mux.Router) huma.API {
 	r.imports()
 	r.devices()
 	r.commands()
+	r.declarations()
 	r.groups()
 	r.users()
 	r.policies()
@@ -202,6 +198,7 @@ func schemaName(t reflect.Type, hint string) string {
 var schemaPrefixes = map[string]string{
 	reflect.TypeFor[document.Document]().PkgPath(): "Policy",
 	reflect.TypeFor[dep.Problem]().PkgPath():       "DEP",
+	reflect.TypeFor[amapi.Problem]().PkgPath():     "Google",
 }
 
 const (
