@@ -20,8 +20,8 @@ import (
 	"github.com/gorilla/mux"
 
 	"rollcall/admin/webhook"
-	"rollcall/android/amapi"
 	"rollcall/android"
+	"rollcall/android/amapi"
 	"rollcall/dep"
 	"rollcall/enroll"
 	"rollcall/enroll/importer"

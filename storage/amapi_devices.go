@@ -7,7 +7,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"slices"
+	"strings"
 	"time"
 
 	"rollcall/android/amapi"
@@ -254,7 +254,13 @@ func (s *Store) Observe(ctx context.Context, o amapi.Report) (known, stale bool,
 			}
 		}
 		r.EventAt, r.ReportedAt = micros(o.At), max(r.ReportedAt, micros(o.ReportedAt))
+		before := r.Complaints
 		r.Applied, r.AppliedVersion, r.Complaints = clean(o.Applied), o.AppliedVersion, clean(encode(o.Complaints))
+		if r.Complaints != before && r.CommandID == "" {
+			if err := s.complainAgain(ctx, tx, r); err != nil {
+				return err
+			}
+		}
 		if err := s.settlePolicy(ctx, tx, &r, o.At); err != nil {
 			return err
 		}
@@ -268,7 +274,7 @@ func (s *Store) settlePolicy(ctx context.Context, tx *session, r *amapiDeviceRow
 	if r.CommandID == "" || r.Applied != r.Policy || r.AppliedVersion < r.PolicyVersion {
 		return nil
 	}
-	result, err := json.Marshal(map[string]any{"policy": r.Applied, "version": r.AppliedVersion, "not_applied": json.RawMessage(r.Complaints)})
+	result, err := policyResult(*r)
 	if err != nil {
 		return err
 	}
@@ -277,22 +283,43 @@ func (s *Store) settlePolicy(ctx context.Context, tx *session, r *amapiDeviceRow
 	return s.finishCommand(ctx, tx, amapi.Outcome{EnrollmentID: r.EnrollmentID, CommandID: id, Result: result, At: at})
 }
 
-// amapiNotes are what a device that Google manages does not comply with.
-func amapiComplaints(ctx context.Context, tx *session, enrollmentID string) ([]amapi.Complaint, error) {
-	var text string
-	err := tx.get(ctx, &text, `SELECT complaints FROM amapi_devices WHERE enrollment_id = ?`, enrollmentID)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
+// policyResult is the answer to a command of a policy, in the form that agents
+// give it: what is not applied goes into the receipt.
+func policyResult(r amapiDeviceRow) ([]byte, error) {
+	complaints, err := decode[[]amapi.Complaint](r.Complaints)
 	if err != nil {
 		return nil, err
 	}
-	complaints, err := decode[[]amapi.Complaint](text)
-	slices.SortStableFunc(complaints, func(a, b amapi.Complaint) int {
-		if a.Pointer < b.Pointer {
-			return -1
-		}
-		return 1
-	})
-	return complaints, err
+	type part struct {
+		Pointer string `json:"pointer"`
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}
+	parts := make([]part, len(complaints))
+	for i, c := range complaints {
+		parts[i] = part{c.Pointer, strings.ToLower(c.Reason), strings.TrimSpace("Google: " + c.Setting + " " + c.Package + " " + c.Reason)}
+	}
+	return json.Marshal(map[string]any{"data": map[string]any{"applied": r.Applied, "version": r.AppliedVersion, "not_applied": parts}})
+}
+
+// complainAgain brings the answer to the last policy up to date with what the
+// device complains of now.
+func (s *Store) complainAgain(ctx context.Context, tx *session, r amapiDeviceRow) error {
+	var id string
+	err := tx.get(ctx, &id, `SELECT c.id FROM delivered i JOIN commands c ON c.id = i.command_id WHERE i.enrollment_id = ? AND c.request_type = '`+amapi.TypeSetPolicy+`' AND c.state = 'acknowledged'`, r.EnrollmentID)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	result, err := policyResult(r)
+	if err != nil {
+		return err
+	}
+	sealed, err := s.seal(resultOfCommand, id, result)
+	if err == nil {
+		_, err = tx.exec(ctx, `UPDATE commands SET result = ? WHERE id = ?`, sealed, id)
+	}
+	return err
 }

@@ -186,7 +186,7 @@ func TestFailures(t *testing.T) {
 		{"503", sim.Unavailable(), Unavailable, enroll.KindUnavailable, false, 3, true},
 		{"no answer", sim.Fault{Kind: sim.Drop}, Unreachable, enroll.KindUnavailable, false, 3, true},
 		{"an answer that was lost", sim.Fault{Kind: sim.Lose}, Unreachable, enroll.KindUnavailable, false, 3, true},
-		{"half an answer", sim.Fault{Kind: sim.HalfBody}, BadAnswer, enroll.KindUnavailable, false, 3, true},
+		{"half an answer", sim.Fault{Kind: sim.HalfBody}, BadAnswer, enroll.KindUnavailable, false, 3, false}, // the command's refusal is told by its status
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			b := newBench(t)
@@ -196,7 +196,9 @@ func TestFailures(t *testing.T) {
 			if !errors.As(err, &e) || e.Code != test.code || enroll.KindOf(err) != test.kind || e.Lasting() != test.lasting {
 				t.Errorf("error %v", err)
 			}
-			if got := b.cloud.Calls()[get]; got != test.calls {
+			// A connection that breaks before anything was answered may be tried
+			// once more by net/http.
+			if got := b.cloud.Calls()[get]; got < test.calls || got > test.calls+1 || got > test.calls && test.code != Unreachable {
 				t.Errorf("%d calls, want %d", got, test.calls)
 			}
 			b.cloud.Heal()
