@@ -47,6 +47,7 @@ func TestDevice(t *testing.T) {
 	s.do("GET /devices/C39XK1ABCD01", "").want(200).is("state=enrolled", "banner=", "facts.udid="+facts.UDID, "facts.os_version=26.1")
 	s.do("GET /decisions/"+decision.ID, "").want(200).is("code=allow.listed", "facts.imei="+facts.IMEI, "trace.0.check=serial")
 	s.do("GET /devices/C39XK1ABCD01/receipt", "").want(200)
+	s.do("GET /devices/C39XK1ABCD01/declarations", "").want(200).is("declarations=[]", "errors=[]")
 
 	id := s.do("POST /devices/C39XK1ABCD01/commands", `{"request_type":"Settings","args":{"Settings":[{"Item":"DeviceName","DeviceName":"Ü","Minutes":5}]}}`).want(202).at("command_id")
 	s.do(fmt.Sprintf("GET /devices/C39XK1ABCD01/commands/%v", id), "").want(200).is("request_type=Settings", "state=queued", "attempts=0", "result=")

@@ -93,6 +93,12 @@ func (brokenPolicies) Policy(context.Context, string) (policy.Policy, error) {
 func (broken) Receipt(context.Context, string) (policy.Receipt, error) {
 	return policy.Receipt{}, errLeaky
 }
+func (broken) DeclarationSet(context.Context, string) (policy.DeclarationSet, error) {
+	return policy.DeclarationSet{}, errLeaky
+}
+func (broken) DeclarativeStatus(context.Context, string) (policy.DeclarativeStatus, error) {
+	return policy.DeclarativeStatus{}, errLeaky
+}
 func (broken) Commands(context.Context, string, enroll.Page) ([]mdm.CommandRecord, error) {
 	return nil, errLeaky
 }

@@ -80,7 +80,9 @@ func TestDeclarationsTokenFollowsContentAndEnrollment(t *testing.T) {
 		}
 	}
 	var items struct {
-		Declarations      struct{ Activations, Assets, Configurations, Management []struct{ Identifier, ServerToken string } }
+		Declarations struct {
+			Activations, Assets, Configurations, Management []struct{ Identifier, ServerToken string }
+		}
 		DeclarationsToken string
 	}
 	if err := json.Unmarshal(DeclarationItems(DeclarationSet{Token: token, Declarations: a}), &items); err != nil {

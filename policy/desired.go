@@ -25,6 +25,7 @@ type Item struct {
 	Step       Step
 	Policies   []From // it comes from these; none: from the device's row, or the server itself
 	Blocked    string // why it is not sent, although it is wanted; empty: it is
+	Last       bool   // to be sent after the apps, since it needs one of them
 }
 
 // From is a policy that something comes from, and how that policy reaches the
@@ -222,24 +223,25 @@ func compile(e document.Effective, t document.Target, v document.Variables, name
 		}
 		return ""
 	}
-	add := func(prefix, identifier, key, title, pointer string, content any, s Step) {
+	add := func(prefix, identifier, key, title, pointer string, content any, s Step, last bool) {
 		d.Items = append(d.Items, Item{Key: prefix + key, Title: title, Identifier: identifier, Hash: hash(content), Step: s,
-			Policies: originsOf(e, pointer), Blocked: blocked(pointer)})
+			Policies: originsOf(e, pointer), Blocked: blocked(pointer), Last: last})
 	}
 	for _, s := range plan.Settings {
-		add(settingKey, "", s.Key, s.Title, s.Pointer, s, Settings{Items: []apple.Setting{s}})
+		add(settingKey, "", s.Key, s.Title, s.Pointer, s, Settings{Items: []apple.Setting{s}}, false)
 	}
 	for _, f := range plan.Profiles {
 		id := IdentifierPrefix + f.Key
-		add(profileKey, id, id, f.Title, f.Pointer, f.Profile, InstallProfile{Identifier: id, Profile: f.Profile})
+		add(profileKey, id, id, f.Title, f.Pointer, f.Profile, InstallProfile{Identifier: id, Profile: f.Profile}, f.Last)
 	}
 	for _, a := range plan.Apps {
-		add(appKey, a.BundleID, a.Key, a.Title, a.Pointer, a, InstallApp{App: a})
+		add(appKey, a.BundleID, a.Key, a.Title, a.Pointer, a, InstallApp{App: a}, false)
 	}
 	d.Declarations = plan.Declarations
 	for _, n := range notes {
 		state := NoteUnsupported
-		if n.Code == document.NoteRounded || n.Code == document.NoteOutranked {
+		switch n.Code {
+		case document.NoteRounded, document.NoteOutranked, document.NoteDoubtful:
 			state = NoteInfo
 		}
 		d.Notes = append(d.Notes, Note{State: state, Pointer: n.Pointer, Code: string(n.Code), Text: n.Text, Policies: originsOf(e, n.Pointer)})
@@ -299,7 +301,7 @@ func (p *Planner) wanted(s Situation, d Desire, now time.Time) (items []Item, de
 		return append(items, d.Items...), nil, again, nil
 	}
 	items = append(items, Item{Key: "query:security", Title: "Security information", Hash: "1", Step: QuerySecurity{}})
-	var apps []Item
+	var apps, last []Item
 	profiles, named := false, []string(nil)
 	for _, i := range d.Items {
 		switch i.Step.(type) {
@@ -309,6 +311,10 @@ func (p *Planner) wanted(s Situation, d Desire, now time.Time) (items []Item, de
 			continue
 		case InstallProfile:
 			profiles = true
+		}
+		if i.Last {
+			last = append(last, i)
+			continue
 		}
 		items = append(items, i)
 	}
@@ -320,7 +326,7 @@ func (p *Planner) wanted(s Situation, d Desire, now time.Time) (items []Item, de
 		items = append(items, Item{Key: declarationKey, Title: "Declarations", Hash: token, Step: Declare{Tokens: SyncTokens(token, now)},
 			Policies: declared(d)})
 	}
-	items = append(items, apps...)
+	items = append(append(items, apps...), last...)
 	if !s.EnrolledAt.IsZero() && (profiles || len(apps) > 0) {
 		days := max(now.Sub(s.EnrolledAt)/day, 0)
 		again = s.EnrolledAt.Add((days + 1) * day)

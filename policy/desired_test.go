@@ -276,3 +276,21 @@ func TestTargetOf(t *testing.T) {
 		}
 	}
 }
+
+func TestWantedLocksIntoAnAppAfterTheApp(t *testing.T) {
+	app := document.App{BundleID: "com.example.till", AppStoreID: 7}
+	d := NewPlanner().Desire([]Bound{{Policy{ID: "P", Name: "Till", Version: 1, Document: document.Document{
+		SingleApp: &app, Apps: &document.Apps{Required: []document.App{app}}, LockMessage: "Till"}}, "device"}}, TargetOf(phone(true), false), nil, "")
+	items, _, _, err := NewPlanner().wanted(Situation{Device: phone(true), EnrollmentID: "E"}, d, time.Unix(1, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var order []string
+	for _, i := range items {
+		order = append(order, i.Key)
+	}
+	lock := slices.Index(order, "profile:"+IdentifierPrefix+"single_app")
+	if installed := slices.Index(order, "app:app.com.example.till"); lock < 0 || installed < 0 || lock < installed {
+		t.Errorf("order %v: a device that is locked into an app it does not have shows nothing", order)
+	}
+}
