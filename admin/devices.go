@@ -267,7 +267,8 @@ func (r routes) devices() {
 		Order string            `query:"order" enum:"asc,desc" doc:"asc if left out."`
 	}
 	addList(r, RoleViewer, op("list-devices", http.MethodGet, "", "List the roll", "Pre-enrolled and enrolled devices in one list. "+
-		"The matches of a search come in the order serial, device name, e-mail address, user's name, IMEI, asset tag, and cannot be sorted."), deviceColumns,
+		"The matches of a search come in the order serial, device name, e-mail address, user's name, IMEI, asset tag, and cannot be sorted. "+
+		"Where filters, or a filter and an order, let few devices pass, a page may be short or empty although there is a next_cursor."), deviceColumns,
 		func(ctx context.Context, in *listDevices) (*body[list[DeviceView]], error) {
 			p, err := in.page()
 			if err != nil {

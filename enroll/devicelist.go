@@ -19,10 +19,10 @@ var DeviceSorts = []DeviceSort{SortSerial, SortName, SortUpdated, SortEnrolled, 
 
 // DeviceQuery asks for a part of the device list.
 //
-// One filter, one sort and a search are each read through an index of their own.
-// Filters together, or a filter and another order than that of serials, cost as
-// much as the rows that have to be looked at to fill the page: few as a rule, at
-// worst all that pass one of the filters.
+// One filter, one sort, a sort of the devices of one state, and a search are
+// each read through an index of their own. For other combinations a bounded
+// number of rows is looked at for a page, about 5,000: the page may be short
+// then, or empty, and the next one goes on from there.
 //
 // Search is the beginning of a serial, device name, e-mail address or name of
 // the owner, IMEI or asset tag. Its matches come in that order, so it cannot be
@@ -34,7 +34,8 @@ type DeviceQuery struct {
 	Desc   bool
 }
 
-// DevicePage is a part of the device list. It is full unless the list ends.
+// DevicePage is a part of the device list. The list goes on for as long as there
+// is Next, however few devices the page has.
 type DevicePage struct {
 	Devices []Device
 	Next    string // Page.After of the next page; empty: there is no more

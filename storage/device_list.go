@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -12,22 +13,31 @@ import (
 	"rollcall/enroll"
 )
 
-// Where no index holds what a page asks for, the rows of the nearest one are
-// looked at, first few and then more. What does not fill the page by then is
-// rare at this end of the list: all that pass are read and sorted.
-var looks = []int{500, 4000}
+// A page is found by walking along an index and holding its rows against what
+// the index does not serve: a few at first, which mostly fill it, and then
+// more, up to pageWork. Where that does not fill the page it is given short,
+// and the next one goes on behind. Tests have smaller numbers.
+var (
+	firstLook = 500
+	pageWork  = 5000
+)
 
-// fewRows is up to how many devices one filter leaves for that to be done
-// already after the first look. Tests have smaller numbers.
+// Where one filter leaves no more than fewRows devices, they are read and sorted
+// after the first look.
 var fewRows = 1000
+
+// rowWork is what a row counts that has to be read in the table itself, since
+// the index does not hold what is asked.
+const rowWork = 5
 
 // condition is a part of a WHERE.
 type condition struct {
-	text string
-	args []any
+	text    string
+	args    []any
+	columns []string // of devices, beside the serial, that the text names
 }
 
-func where(text string, args ...any) condition { return condition{text, args} }
+func where(text string, args ...any) condition { return condition{text: text, args: args} }
 
 // join is what all of them say; of none: true.
 func join(conditions []condition) (string, []any) {
@@ -46,16 +56,19 @@ func join(conditions []condition) (string, []any) {
 // walk is a way along one index. Its rows come in the order of key, then of
 // serial, without sorting.
 type walk struct {
-	from   string      // tables; the devices are d
-	join   string      // adds the table of the key to others
+	table  string      // devices, or one that names them by device_id and serial
+	as     string      // its alias; that of devices is d
 	key    string      // leading column after those that within fixes
 	number bool        // the key is a number
 	serial string      // the serial's column in the same index; equal to key: the walk is in the order of serials
 	within []condition // what the index serves
+	covers []string    // further columns of devices that the index holds
+	rest   []condition // what its rows have to be held against
 	desc   bool
 }
 
-// place is where a page ended: in which walk, behind which row.
+// place is where a page ended: in which walk, behind which row. A blank key and
+// serial stand before all rows of a walk.
 type place struct {
 	Walk   int    `json:"w,omitempty"`
 	Key    any    `json:"k,omitempty"`
@@ -126,18 +139,18 @@ func filters(f enroll.DeviceFilter) (conditions []condition, walks []walk) {
 		if value == "" {
 			return
 		}
-		c := where("d."+column+" = ? AND d."+column+" <> ''", value)
+		c := is(column, value)
 		conditions = append(conditions, c)
-		walks = append(walks, walk{from: "devices d", key: "d.serial", serial: "d.serial", within: []condition{c}})
+		walks = append(walks, walk{table: "devices", as: "d", key: "d.serial", serial: "d.serial", within: []condition{c}})
 	}
 	add(f.UserID, "user_id")
 	if f.GroupID != "" {
-		conditions = append(conditions, where("EXISTS (SELECT 1 FROM memberships x WHERE x.group_id = ? AND x.device_id = d.id)", f.GroupID))
-		walks = append(walks, walk{from: "memberships m JOIN devices d ON d.id = m.device_id", key: "m.serial", serial: "m.serial", within: []condition{where("m.group_id = ?", f.GroupID)}})
+		conditions = append(conditions, where("EXISTS (SELECT 1 FROM memberships x WHERE x.group_id = ? AND x.serial = d.serial)", f.GroupID))
+		walks = append(walks, walk{table: "memberships", as: "m", key: "m.serial", serial: "m.serial", within: []condition{where("m.group_id = ?", f.GroupID)}})
 	}
 	if f.Tag != "" {
 		conditions = append(conditions, where("EXISTS (SELECT 1 FROM device_tags x WHERE x.tag = ? AND x.serial = d.serial)", f.Tag))
-		walks = append(walks, walk{from: "device_tags m JOIN devices d ON d.id = m.device_id", key: "m.serial", serial: "m.serial", within: []condition{where("m.tag = ?", f.Tag)}})
+		walks = append(walks, walk{table: "device_tags", as: "m", key: "m.serial", serial: "m.serial", within: []condition{where("m.tag = ?", f.Tag)}})
 	}
 	add(strings.ToLower(f.Model), "model")
 	add(strings.ToLower(f.Domain), "domain")
@@ -148,13 +161,27 @@ func filters(f enroll.DeviceFilter) (conditions []condition, walks []walk) {
 	return conditions, walks
 }
 
+func is(column, value string) condition {
+	return condition{"d." + column + " = ? AND d." + column + " <> ''", []any{value}, []string{column}}
+}
+
 // sorts are the walks over all devices.
 var sorts = map[enroll.DeviceSort]walk{
-	enroll.SortSerial:   {from: "devices d", key: "d.serial", serial: "d.serial"},
-	enroll.SortName:     {from: "devices d", key: "d.name_key", serial: "d.serial"},
-	enroll.SortUpdated:  {from: "devices d", key: "d.updated_at", serial: "d.serial", number: true},
-	enroll.SortEnrolled: {from: "devices d", key: "d.enrolled_at", serial: "d.serial", number: true},
-	enroll.SortSeen:     {from: "device_seen s JOIN devices d ON d.id = s.device_id", join: " JOIN device_seen s ON s.device_id = d.id", key: "s.at", serial: "s.serial", number: true},
+	enroll.SortSerial:   {table: "devices", as: "d", key: "d.serial", serial: "d.serial"},
+	enroll.SortName:     {table: "devices", as: "d", key: "d.name_key", serial: "d.serial", covers: ordered},
+	enroll.SortUpdated:  {table: "devices", as: "d", key: "d.updated_at", serial: "d.serial", number: true, covers: ordered},
+	enroll.SortEnrolled: {table: "devices", as: "d", key: "d.enrolled_at", serial: "d.serial", number: true, covers: ordered},
+	enroll.SortSeen:     {table: "device_seen", as: "s", key: "s.at", serial: "s.serial", number: true, covers: ordered},
+}
+
+// ordered are the columns that the indexes of the orders hold.
+var ordered = []string{"effective", "platform", "ownership", "source"}
+
+// ofState is the walk over the devices of one state, which has an index for
+// each order.
+func (w walk) ofState(s enroll.State) walk {
+	w.within, w.covers = []condition{where(w.as+".effective = ?", string(s))}, nil
+	return w
 }
 
 // searches are the walks of a search, one for each field. A device that two of
@@ -170,48 +197,58 @@ func searches(text string) []walk {
 		}
 		column := "d." + f.column
 		// A blank column is in no index, which the engine has to be told.
-		is := where(column+" <> '' AND "+column+" >= ? AND "+column+" < ?", f.prefix, after(f.prefix))
-		walks = append(walks, walk{from: "devices d", key: column, serial: "d.serial", within: slices.Concat([]condition{is}, earlier)})
-		earlier = append(earlier, where("NOT ("+column+" >= ? AND "+column+" < ?)", f.prefix, after(f.prefix)))
+		begins := where(column+" <> '' AND "+column+" >= ? AND "+column+" < ?", f.prefix, after(f.prefix))
+		walks = append(walks, walk{table: "devices", as: "d", key: column, serial: "d.serial", within: []condition{begins}, rest: slices.Clone(earlier)})
+		not := condition{text: "NOT (" + column + " >= ? AND " + column + " < ?)", args: []any{f.prefix, after(f.prefix)}}
+		if f.column != "serial" {
+			not.columns = []string{f.column}
+		}
+		earlier = append(earlier, not)
 	}
 	return walks
 }
 
-// plan is the walks of a query and what their rows have to be held against.
-func planOf(q enroll.DeviceQuery) (walks []walk, rest []condition, err error) {
+// planOf gives the walks of a query.
+func planOf(q enroll.DeviceQuery) ([]walk, error) {
 	conditions, byFilter := filters(q.DeviceFilter)
 	if q.Search != "" {
 		if q.Sort != "" || q.Desc {
-			return nil, nil, enroll.Errorf(enroll.KindInvalid, "sort_of_search", "the matches of a search come in their own order: by serial, device name, e-mail address, user's name, IMEI, asset tag").
+			return nil, enroll.Errorf(enroll.KindInvalid, "sort_of_search", "the matches of a search come in their own order: by serial, device name, e-mail address, user's name, IMEI, asset tag").
 				WithHint("Leave out the order, or the search.")
 		}
-		return searches(q.Search), conditions, nil
+		walks := searches(q.Search)
+		for i := range walks {
+			walks[i].rest = append(walks[i].rest, conditions...)
+		}
+		return walks, nil
 	}
-	sort := q.Sort
-	if sort == "" {
-		sort = enroll.SortSerial
-	}
+	sort := cmp.Or(q.Sort, enroll.SortSerial)
 	w, known := sorts[sort]
-	if !known {
-		return nil, nil, enroll.Errorf(enroll.KindInvalid, "sort_unknown", "devices cannot be sorted by %q", sort)
-	}
-	if sort == enroll.SortSerial && len(byFilter) > 0 {
-		w, conditions = byFilter[0], conditions[1:]
+	switch {
+	case !known:
+		return nil, enroll.Errorf(enroll.KindInvalid, "sort_unknown", "devices cannot be sorted by %q", sort)
+	case sort == enroll.SortSerial && len(byFilter) > 0:
+		w, w.rest = byFilter[0], conditions[1:]
+	case q.State != "" && sort != enroll.SortSerial:
+		w = w.ofState(q.State)
+		q.State = ""
+		w.rest, _ = filters(q.DeviceFilter)
+	default:
+		w.rest = conditions
 	}
 	w.desc = q.Desc
-	return []walk{w}, conditions, nil
+	return []walk{w}, nil
 }
 
 // DeviceList implements enroll.RollStore.
 func (s *Store) DeviceList(ctx context.Context, q enroll.DeviceQuery, p enroll.Page) (enroll.DevicePage, error) {
-	walks, rest, err := planOf(q)
+	walks, err := planOf(q)
 	if err != nil {
 		return enroll.DevicePage{}, err
 	}
-	var from *place
+	var from place
 	if p.After != "" {
-		from = new(place)
-		if json.Unmarshal([]byte(p.After), from) != nil || from.Walk < 0 || from.Walk >= len(walks) {
+		if json.Unmarshal([]byte(p.After), &from) != nil || from.Walk < 0 || from.Walk >= len(walks) {
 			return enroll.DevicePage{}, cursorInvalid()
 		}
 		w := walks[from.Walk]
@@ -223,25 +260,27 @@ func (s *Store) DeviceList(ctx context.Context, q enroll.DeviceQuery, p enroll.P
 	}
 	var page enroll.DevicePage
 	err = s.read(ctx, func(tx *session) (err error) {
-		page, err = listDevices(ctx, tx, q, walks, rest, from, pageLimit(p))
+		page, err = listDevices(ctx, tx, q, walks, from, p.After != "", pageLimit(p))
 		return err
 	})
 	return page, err
 }
 
-func listDevices(ctx context.Context, tx *session, q enroll.DeviceQuery, walks []walk, rest []condition, from *place, limit int) (enroll.DevicePage, error) {
+// listDevices makes a page, from the beginning or from behind a place.
+func listDevices(ctx context.Context, tx *session, q enroll.DeviceQuery, walks []walk, from place, behind bool, limit int) (enroll.DevicePage, error) {
 	page := enroll.DevicePage{Devices: []enroll.Device{}}
-	first := 0
-	if from != nil {
-		first = from.Walk
-	}
-	for i := first; i < len(walks); i++ {
+	work := pageWork
+	for i := from.Walk; i < len(walks); i++ {
 		w := walks[i]
 		var start *place
-		if from != nil && i == from.Walk {
-			start = from
+		if behind && i == from.Walk {
+			start = &from
 		}
-		rows, err := w.read(ctx, tx, q, start, rest, limit-len(page.Devices))
+		if work <= 0 {
+			page.Next = encode(w.place(i, listedRow{}))
+			return page, nil
+		}
+		rows, last, err := w.read(ctx, tx, q, start, limit-len(page.Devices), &work)
 		if err != nil {
 			return page, err
 		}
@@ -253,59 +292,67 @@ func listDevices(ctx context.Context, tx *session, q enroll.DeviceQuery, walks [
 			page.Devices = append(page.Devices, d)
 		}
 		if len(page.Devices) == limit {
-			page.Next = encode(w.place(i, rows[len(rows)-1]))
+			last = new(w.place(i, rows[len(rows)-1]))
+		}
+		if last != nil {
+			last.Walk = i
+			page.Next = encode(*last)
 			return page, nil
 		}
 	}
 	return page, nil
 }
 
-// read takes limit rows of a walk, fewer only where it ends.
-func (w walk) read(ctx context.Context, tx *session, q enroll.DeviceQuery, start *place, rest []condition, limit int) ([]listedRow, error) {
-	var rows []listedRow
-	if len(rest) == 0 {
-		within, args := w.behind(start)
-		err := tx.all(ctx, &rows, "SELECT "+columns("d.", deviceNames)+w.keys()+" FROM "+w.from+" WHERE "+within+w.order(w.key, w.serial)+" LIMIT ?", append(args, limit)...)
-		return rows, err
+// read takes up to limit rows of a walk that pass. last is where the work of
+// the page came to its end; nil: the page is full, or the walk ends.
+func (w walk) read(ctx context.Context, tx *session, q enroll.DeviceQuery, start *place, limit int, work *int) (rows []listedRow, last *place, err error) {
+	if len(w.rest) == 0 {
+		rows, _, err = w.look(ctx, tx, start, limit, limit)
+		return rows, nil, err
 	}
-	conditions, byFilter := filters(q.DeviceFilter)
-	for i, n := range looks {
-		found, last, err := w.look(ctx, tx, start, rest, n, limit-len(rows))
+	for n := min(firstLook, *work/w.work()); ; n = *work / w.work() {
+		n = max(n, 1)
+		found, last, err := w.look(ctx, tx, start, n, limit-len(rows))
+		if last != nil || n > firstLook { // else the walk is short
+			*work -= n * w.work()
+		}
 		rows = append(rows, found...)
 		if err != nil || last == nil || len(rows) == limit {
-			return rows, err
+			return rows, nil, err
+		}
+		if *work < w.work() {
+			return rows, last, nil
 		}
 		start = last
-		if i > 0 {
-			continue
-		}
-		serials, err := few(ctx, tx, byFilter)
+		serials, err := few(ctx, tx, q.DeviceFilter)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if serials != nil {
-			found, err := w.over(q).gather(ctx, tx, start, append(conditions, where(tx.in("d.serial"), tx.list(serials))), limit-len(rows))
-			return append(rows, found...), err
+			found, err := w.gather(ctx, tx, start, serials, limit-len(rows))
+			return append(rows, found...), nil, err
 		}
 	}
-	if q.Search == "" && w.key != w.serial {
-		narrow := w
-		narrow.from, narrow.within = byFilter[0].from+w.join, slices.Concat(w.within, byFilter[0].within)
-		w, rest = narrow, conditions[1:]
-	}
-	found, err := w.gather(ctx, tx, start, rest, limit-len(rows))
-	return append(rows, found...), err
 }
 
-// over is the same order over all devices, where the walk may be that of a
-// filter.
-func (w walk) over(q enroll.DeviceQuery) walk {
-	if q.Search == "" && w.key == w.serial {
-		all := sorts[enroll.SortSerial]
-		all.desc = w.desc
-		return all
+// columns are those of devices that the rest of the query looks at.
+func (w walk) columns() []string {
+	var names []string
+	for _, c := range w.rest {
+		names = append(names, c.columns...)
 	}
-	return w
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// work is what one row of the walk counts.
+func (w walk) work() int {
+	for _, c := range w.columns() {
+		if !slices.Contains(w.covers, c) {
+			return rowWork
+		}
+	}
+	return 1
 }
 
 // behind is the condition for what of a walk comes after a place; nil: all.
@@ -317,45 +364,57 @@ func (w walk) behind(start *place) (string, []any) {
 	return join(conditions)
 }
 
+// listed selects the devices that found names by serial, with their keys, in
+// the order of the walk.
+func (w walk) listed(found string) string {
+	key := w.alias()
+	return "SELECT " + columns("v.", deviceNames) + ", f.walk_text, f.walk_number FROM (" + found + ") AS f JOIN devices v ON v.serial = f.serial" + w.order("f."+key, "f.serial")
+}
+
+// alias is the name under which keys selects the key.
+func (w walk) alias() string {
+	if w.number {
+		return "walk_number"
+	}
+	return "walk_text"
+}
+
 // look takes up to limit rows of those that pass among the next so many of a
-// walk. last is the last one looked at; nil: the walk ends before.
-func (w walk) look(ctx context.Context, tx *session, start *place, rest []condition, rows, limit int) (found []listedRow, last *place, err error) {
+// walk. last is the last one looked at; nil: the walk ends before, or the limit.
+func (w walk) look(ctx context.Context, tx *session, start *place, rows, limit int) (found []listedRow, last *place, err error) {
 	within, args := w.behind(start)
+	from, more := w.table+" "+w.as, ""
+	if names := w.columns(); len(names) > 0 && (w.as == "d" || w.work() == 1) {
+		more = ", " + columns(w.as+".", names)
+	} else if len(names) > 0 {
+		more = ", " + columns("d.", names)
+		from += " JOIN devices d ON d.id = " + w.as + ".device_id"
+	}
 	// The rows that are looked at, then those of them that pass. The number is
 	// in the text, since PostgreSQL plans for it.
-	seen := "SELECT d.id AS id, " + w.serial + " AS serial" + w.keys() + ", d.user_id, d.model, d.domain, d.source, d.effective, d.ownership, d.platform FROM " +
-		w.from + " WHERE " + within + w.order(w.key, w.serial) + " LIMIT " + strconv.Itoa(rows)
-	passes, more := join(rest)
-	key := "d.walk_text"
-	if w.number {
-		key = "d.walk_number"
-	}
-	err = tx.all(ctx, &found, "SELECT "+columns("v.", deviceNames)+", f.walk_text, f.walk_number FROM (SELECT d.id, d.serial, d.walk_text, d.walk_number FROM ("+seen+") AS d WHERE "+
-		passes+w.order(key, "d.serial")+" LIMIT ?) AS f JOIN devices v ON v.id = f.id"+w.order(strings.Replace(key, "d.", "f.", 1), "f.serial"),
-		append(append(slices.Clone(args), more...), limit)...)
-	if err != nil || len(found) == limit {
+	seen := "SELECT " + w.serial + " AS serial" + w.keys() + more + " FROM " + from + " WHERE " + within + w.order(w.key, w.serial) + " LIMIT " + strconv.Itoa(rows)
+	passes, held := join(w.rest)
+	err = tx.all(ctx, &found, w.listed("SELECT d.serial, d.walk_text, d.walk_number FROM ("+seen+") AS d WHERE "+passes+w.order("d."+w.alias(), "d.serial")+" LIMIT ?"),
+		append(slices.Concat(args, held), limit)...)
+	if err != nil || len(found) == limit || len(w.rest) == 0 {
 		return found, nil, err
 	}
-	var end struct {
-		Serial string `json:"serial"`
-		Text   string `json:"walk_text"`
-		Number int64  `json:"walk_number"`
-	}
-	err = tx.get(ctx, &end, "SELECT "+w.serial+" AS serial"+w.keys()+" FROM "+w.from+" WHERE "+within+w.order(w.key, w.serial)+" LIMIT 1 OFFSET "+strconv.Itoa(rows-1), args...)
+	var end listedRow
+	err = tx.get(ctx, &end, "SELECT "+w.serial+" AS serial"+w.keys()+" FROM "+w.table+" "+w.as+" WHERE "+within+w.order(w.key, w.serial)+" LIMIT 1 OFFSET "+strconv.Itoa(rows-1), args...)
 	if errors.Is(err, sql.ErrNoRows) {
 		return found, nil, nil
 	}
-	p := w.place(0, listedRow{deviceRow: deviceRow{Serial: end.Serial}, Text: end.Text, Number: end.Number})
-	return found, &p, err
+	return found, new(w.place(0, end)), err
 }
 
 // few gives the serials of the devices that pass one of the filters, where that
 // leaves few; nil: none does.
-func few(ctx context.Context, tx *session, byFilter []walk) ([]string, error) {
+func few(ctx context.Context, tx *session, f enroll.DeviceFilter) ([]string, error) {
+	_, byFilter := filters(f)
 	for _, w := range byFilter {
 		within, args := join(w.within)
 		serials := []string{}
-		if err := tx.all(ctx, &serials, "SELECT "+w.serial+" FROM "+w.from+" WHERE "+within+" LIMIT "+strconv.Itoa(fewRows+1), args...); err != nil {
+		if err := tx.all(ctx, &serials, "SELECT "+w.serial+" FROM "+w.table+" "+w.as+" WHERE "+within+" LIMIT "+strconv.Itoa(fewRows+1), args...); err != nil {
 			return nil, err
 		}
 		if len(serials) <= fewRows {
@@ -365,26 +424,50 @@ func few(ctx context.Context, tx *session, byFilter []walk) ([]string, error) {
 	return nil, nil
 }
 
-// gather reads all rows of a walk that pass, and takes a page of them in its
-// order.
-func (w walk) gather(ctx context.Context, tx *session, start *place, rest []condition, limit int) ([]listedRow, error) {
+// gather reads what of a walk passes and has one of these serials, and takes a
+// page of it in its order. CROSS JOIN tells SQLite, which knows no numbers of
+// rows, where to begin.
+func (w walk) gather(ctx context.Context, tx *session, start *place, serials []string, limit int) ([]listedRow, error) {
+	if len(serials) == 0 {
+		return nil, nil
+	}
+	type record struct {
+		Serial string `json:"serial"`
+	}
+	records := make([]record, len(serials))
+	for i, s := range serials {
+		records[i].Serial = s
+	}
+	from, same := tx.records("serial text")+" CROSS JOIN devices d", " WHERE d.serial = r.serial"
+	if w.as != "d" {
+		from += " CROSS JOIN " + w.table + " " + w.as
+		same += " AND " + w.as + ".device_id = d.id AND " + w.serial + " = d.serial"
+	}
 	within, args := w.behind(start)
-	passes, more := join(rest)
-	key := map[bool]string{true: "walk_number", false: "walk_text"}[w.number]
+	passes, held := join(w.rest)
 	var rows []listedRow
-	err := tx.all(ctx, &rows, "WITH picked AS MATERIALIZED (SELECT d.id, "+w.serial+" AS serial"+w.keys()+" FROM "+w.from+" WHERE "+within+" AND "+passes+") SELECT "+columns("v.", deviceNames)+
-		", f.walk_text, f.walk_number FROM (SELECT * FROM picked"+w.order(key, "serial")+" LIMIT ?) AS f JOIN devices v ON v.id = f.id"+w.order("f."+key, "f.serial"),
-		append(slices.Concat(args, more), limit)...)
+	err := tx.all(ctx, &rows, "WITH picked AS MATERIALIZED (SELECT "+w.serial+" AS serial"+w.keys()+" FROM "+from+same+" AND "+within+" AND "+passes+") "+
+		w.listed("SELECT * FROM picked"+w.order(w.alias(), "serial")+" LIMIT ?"),
+		append(slices.Concat([]any{encode(records)}, args, held), limit)...)
 	return rows, err
 }
 
 // Devices implements enroll.RollStore.
 func (s *Store) Devices(ctx context.Context, f enroll.DeviceFilter, p enroll.Page) ([]enroll.Device, error) {
+	devices := []enroll.Device{}
+	limit := pageLimit(p)
 	if p.After != "" {
 		p.After = encode(place{Serial: p.After})
 	}
-	page, err := s.DeviceList(ctx, enroll.DeviceQuery{DeviceFilter: f}, p)
-	return page.Devices, err
+	for {
+		p.Limit = limit - len(devices)
+		page, err := s.DeviceList(ctx, enroll.DeviceQuery{DeviceFilter: f}, p)
+		devices = append(devices, page.Devices...)
+		if err != nil || page.Next == "" || len(devices) == limit {
+			return devices, err
+		}
+		p.After = page.Next
+	}
 }
 
 const maxPage = 1000

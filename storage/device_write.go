@@ -107,11 +107,17 @@ func storeDevices(ctx context.Context, tx *session, at time.Time, fresh bool, ro
 		for i, r := range rows {
 			ids[i] = r.ID
 		}
-		if _, err := tx.exec(ctx, `INSERT INTO device_seen (device_id, serial, at) SELECT d.id, d.serial, 0 FROM devices d WHERE `+tx.in("d.id"), tx.list(ids)); err != nil {
+		if _, err := tx.exec(ctx, `INSERT INTO device_seen (device_id, serial, at, effective, platform, ownership, source)
+			SELECT d.id, d.serial, 0, d.effective, d.platform, d.ownership, d.source FROM devices d WHERE `+tx.in("d.id"), tx.list(ids)); err != nil {
 			return err
 		}
-	} else if err := updateStored(ctx, tx, stored); err != nil {
-		return err
+	} else {
+		if err := updateStored(ctx, tx, stored); err != nil {
+			return err
+		}
+		if err := moveSeen(ctx, tx, before, stored); err != nil {
+			return err
+		}
 	}
 	if err := saveTags(ctx, tx, before, rows); err != nil {
 		return err
@@ -125,10 +131,27 @@ func storeDevices(ctx context.Context, tx *session, at time.Time, fresh bool, ro
 	return followRules(ctx, tx, stored, traits)
 }
 
+// moveSeen keeps up to date what device_seen is listed by beside the time.
+func moveSeen(ctx context.Context, tx *session, before map[string]deviceBefore, rows []storedDevice) error {
+	var ids []string
+	for _, r := range rows {
+		if old := before[r.ID]; old.Effective != r.Effective || old.Platform != r.Platform || old.Ownership != r.Ownership || old.Source != r.Source {
+			ids = append(ids, r.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	_, err := tx.exec(ctx, `UPDATE device_seen SET effective = d.effective, platform = d.platform, ownership = d.ownership, source = d.source
+		FROM devices d WHERE d.id = device_seen.device_id AND `+tx.in("d.id"), tx.list(ids))
+	return err
+}
+
 // deviceBefore is a row as it was.
 type deviceBefore struct {
 	deviceRow
 	Effective string `json:"effective"`
+	Source    string `json:"source"`
 }
 
 func devicesBefore(ctx context.Context, tx *session, fresh bool, rows []deviceRow) (map[string]deviceBefore, error) {
@@ -140,7 +163,7 @@ func devicesBefore(ctx context.Context, tx *session, fresh bool, rows []deviceRo
 		ids[i] = r.ID
 	}
 	var found []deviceBefore
-	if err := tx.all(ctx, &found, "SELECT "+columns("d.", deviceNames)+", d.effective FROM devices d WHERE "+tx.in("d.id"), tx.list(ids)); err != nil {
+	if err := tx.all(ctx, &found, "SELECT "+columns("d.", deviceNames)+", d.effective, d.source FROM devices d WHERE "+tx.in("d.id"), tx.list(ids)); err != nil {
 		return nil, err
 	}
 	before := make(map[string]deviceBefore, len(found))

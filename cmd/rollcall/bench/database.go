@@ -301,7 +301,7 @@ func (d *database) roll(ctx context.Context, n int) error {
 		return err
 	}
 	for _, table := range []struct{ name, columns, rows string }{
-		{"device_seen", "device_id, serial, at", "SELECT id, serial, last_seen_at FROM devices WHERE serial <> '" + rollTemplate + "'"},
+		{"device_seen", "device_id, serial, at, effective, platform, ownership, source", "SELECT id, serial, last_seen_at, effective, platform, ownership, source FROM devices WHERE serial <> '" + rollTemplate + "'"},
 		{"memberships", "group_id, device_id, serial", fmt.Sprintf("SELECT '%s', %s, %s FROM %s WHERE n.i %% 10 = 3", rollGroup, rollID(d, "n.i"), serial, d.numbers(n))},
 		{"device_tags", "tag, device_id, serial", fmt.Sprintf("SELECT '%s', %s, %s FROM %s WHERE n.i %% 20 = 7", rollTag, rollID(d, "n.i"), serial, d.numbers(n))},
 	} {
