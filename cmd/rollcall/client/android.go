@@ -11,7 +11,8 @@ import (
 // AndroidCommands are about Android devices.
 type AndroidCommands struct {
 	Session
-	Token androidTokenCommands `cmd:"" help:"Enrollment tokens of devices with an agent."`
+	Token      androidTokenCommands      `cmd:"" help:"Enrollment tokens of devices with an agent."`
+	Enterprise androidEnterpriseCommands `cmd:"" help:"The organization at Google, whose devices Google manages (Android Management API)."`
 }
 
 type androidTokenCommands struct {
