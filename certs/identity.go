@@ -32,6 +32,7 @@ type Binding struct {
 	EnrollmentID string // set when this renews an existing enrollment
 	Channel      string // the way the device came, in the gate's words
 	UserID       string // who enrolls, where the channel knows it by itself
+	ADEProfile   string // ID of the ADE profile the device came with; "" on other channels
 	Product      string // kind of device, where check-in may not tell it: "iPhone17,2"
 
 	// Of account-driven enrollments, else "".

@@ -25,6 +25,7 @@ type Entry struct {
 	Authentication  Authentication
 	MinimumOS       map[string]string // by family "iPhone", "iPad", "Mac", "AppleTV"; missing: any
 	AwaitConfigured bool
+	ReturnToService bool // devices may erase themselves and come back without hands
 }
 
 // Entries is what the devices' endpoint asks.
@@ -32,6 +33,8 @@ type Entries interface {
 	// Entry finds the profile whose URL holds the secret. KindNotFound where
 	// there is none.
 	Entry(ctx context.Context, secret string) (Entry, error)
+	// EntryOf finds it by its ID.
+	EntryOf(ctx context.Context, profileID string) (Entry, error)
 	// Listed says whether DEP lists the serial for this server now, and in
 	// which account.
 	Listed(ctx context.Context, serial string) (accountID string, listed bool, err error)

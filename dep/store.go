@@ -32,7 +32,8 @@ type Assigned struct {
 	RetryAt time.Time // zero on success
 }
 
-// Definition is a profile whose newest version Apple does not know.
+// Definition is a profile whose newest version Apple does not know, or has
+// refused (Profile.Problem).
 type Definition struct {
 	Profile Profile
 	Secret  string // in its URLs
@@ -73,7 +74,8 @@ type SyncStore interface {
 	// was deleted before a time: it may have moved to one of them.
 	SettleRoll(ctx context.Context, l Lease, limit int, before, at time.Time) (more bool, err error)
 
-	// Definitions are the profiles of an account that Apple is to be told.
+	// Definitions are the profiles of an account that Apple is to be told, and
+	// those that it has refused.
 	Definitions(ctx context.Context, accountID string) ([]Definition, error)
 	Defined(ctx context.Context, l Lease, profileID string, version int64, uuid string, at time.Time) error
 	DefinitionRefused(ctx context.Context, l Lease, profileID string, version int64, p Problem) error

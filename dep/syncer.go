@@ -341,14 +341,19 @@ func (r *run) define(ctx context.Context) error {
 		return err
 	}
 	for _, d := range list {
+		if d.Profile.Problem != nil {
+			r.refused(d.Profile.Name, *d.Profile.Problem)
+			continue
+		}
 		now := r.Now().UTC()
 		uuid, err := r.cloud.DefineProfile(ctx, d.Profile.told(r.Public, d.Secret, r.Anchor))
 		var apple *cloud.Error
 		var public *enroll.Error
 		switch {
 		case errors.As(err, &apple) && apple.Status == http.StatusBadRequest && errors.As(err, &public):
-			r.problem = &Problem{Code: "ade_profile_refused", Text: fmt.Sprintf("Apple refused the profile %q: %s", d.Profile.Name, public.Text), Hint: "Change the profile.", Since: now}
-			err = r.Store.DefinitionRefused(ctx, r.Lease, d.Profile.ID, d.Profile.Version, Problem{Code: public.Code, Text: public.Text, Since: now})
+			why := Problem{Code: public.Code, Text: public.Text, Since: now}
+			r.refused(d.Profile.Name, why)
+			err = r.Store.DefinitionRefused(ctx, r.Lease, d.Profile.ID, d.Profile.Version, why)
 		case err == nil:
 			err = r.Store.Defined(ctx, r.Lease, d.Profile.ID, d.Profile.Version, uuid, now)
 		}
@@ -357,6 +362,14 @@ func (r *run) define(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// refused makes a profile that Apple does not take the account's problem, until
+// an admin has changed it.
+func (r *run) refused(profile string, why Problem) {
+	if r.problem == nil {
+		r.problem = &Problem{Code: "ade_profile_refused", Text: fmt.Sprintf("Apple refused the profile %q: %s", profile, why.Text), Hint: "Change the profile.", Since: why.Since}
+	}
 }
 
 // wants says which UUID each family should have.

@@ -131,12 +131,12 @@ func checkOwner(a Attempt, k Known) (Code, Step) {
 	return DenyUserMismatch, found(other)
 }
 
-func checkUserLimit(_ Attempt, k Known) (Code, Step) {
+func checkUserLimit(a Attempt, k Known) (Code, Step) {
 	limit := k.Settings.DevicesPerUser
 	switch {
 	case limit == 0:
 		return "", Step{Result: "skip", Detail: "there is no limit of devices for a user"}
-	case k.Device == nil || k.Device.UserID == "":
+	case CountedUser(a, k.Device) == "":
 		return "", Step{Result: "skip", Detail: "the row belongs to nobody"}
 	case enrollsAgain(k):
 		return "", found("the device is counted already")
@@ -144,6 +144,15 @@ func checkUserLimit(_ Attempt, k Known) (Code, Step) {
 		return DenyUserLimit, found("the user has %d or more devices enrolled or about to be, %d are allowed", k.UserDevices, limit)
 	}
 	return "", found("the user has %d of %d devices enrolled or about to be", k.UserDevices, limit)
+}
+
+// CountedUser is whose device it will be: the row's owner, else who has signed
+// in to enroll it.
+func CountedUser(a Attempt, row *Device) string {
+	if row != nil && row.UserID != "" {
+		return row.UserID
+	}
+	return a.UserID
 }
 
 func checkEvidence(a Attempt, k Known) (Code, Step) {

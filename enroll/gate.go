@@ -20,7 +20,7 @@ type Known struct {
 	Request  *Request  // request the device came with; nil: none, or unknown
 	Holder   *Device   // row whose current enrollment has the attempt's UDID; nil: none
 	Groups   []string  // names of the row's groups; read only where a rule asks
-	// UserDevices is how many other devices of the row's user are enrolled, or
+	// UserDevices is how many other devices of CountedUser are enrolled, or
 	// were admitted within the hour, up to the limit; read only where there is
 	// a limit.
 	UserDevices int

@@ -62,6 +62,8 @@ var restrictionCases = []restrictionCase{
 	{"user limit reached", nil, Known{Device: row(owned), UserDevices: 2, Settings: Settings{DevicesPerUser: 2}}, always(DenyUserLimit), "fail", "user limit"},
 	{"user limit not reached", nil, Known{Device: row(owned), UserDevices: 1, Settings: Settings{DevicesPerUser: 2}}, always(AllowListed), "pass", "user limit"},
 	{"user limit, enrolled already", nil, Known{Device: row(owned, func(d *Device) { d.State = StateEnrolled }), UserDevices: 2, Settings: Settings{DevicesPerUser: 2}}, always(AllowListed), "pass", "user limit"},
+	{"user limit, nobody's row that a person takes", func(a *Attempt) { a.UserID = "bob" }, Known{Device: row(), UserDevices: 2, Settings: Settings{DevicesPerUser: 2}}, always(DenyUserLimit), "fail", "user limit"},
+	{"user limit, no row, and a person", func(a *Attempt) { a.UserID = "bob" }, Known{UserDevices: 2, Settings: Settings{DevicesPerUser: 2}}, always(DenyUserLimit), "fail", "user limit"},
 	{"user limit, nobody's row", nil, Known{Device: row(), UserDevices: 2, Settings: Settings{DevicesPerUser: 2}}, always(AllowListed), "skip", "user limit"},
 
 	// Evidence; the attempt's is signed.

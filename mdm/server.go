@@ -33,6 +33,7 @@ type Server struct {
 	Queue        QueueStore
 	Declarations policy.DeclarationStore
 	Accounts     Accounts // nil: there are no account-driven enrollments
+	Returns      Returns  // nil: no device returns to service
 	Seen         *Seen
 	Strangers    func(http.ResponseWriter, *http.Request) bool // says whether an Authenticate is heard, or has answered it; nil: each is
 	Kick         func()                                        // wakes the delivery and push workers

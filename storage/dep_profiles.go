@@ -205,14 +205,24 @@ func (s *Store) ProfileVersions(ctx context.Context, account, name string) ([]de
 // Entry implements dep.Entries.
 func (s *Store) Entry(ctx context.Context, secret string) (dep.Entry, error) {
 	hash := enroll.HashSecret(secret)
+	return s.entry(ctx, "p.secret_hash", hash[:])
+}
+
+// EntryOf implements dep.Entries.
+func (s *Store) EntryOf(ctx context.Context, profileID string) (dep.Entry, error) {
+	return s.entry(ctx, "p.id", profileID)
+}
+
+func (s *Store) entry(ctx context.Context, column string, value any) (dep.Entry, error) {
 	var r depProfileRow
-	if err := s.one(ctx, &r, selectDEPProfile+"WHERE p.secret_hash = ?", hash[:]); errors.Is(err, sql.ErrNoRows) {
-		return dep.Entry{}, enroll.Errorf(enroll.KindNotFound, "ade_profile_unknown", "no profile has this URL")
+	if err := s.one(ctx, &r, selectDEPProfile+"WHERE "+column+" = ?", value); errors.Is(err, sql.ErrNoRows) {
+		return dep.Entry{}, enroll.Errorf(enroll.KindNotFound, "ade_profile_unknown", "there is no such profile")
 	} else if err != nil {
 		return dep.Entry{}, err
 	}
 	p, err := r.profile()
-	return dep.Entry{ProfileID: p.ID, AccountID: p.AccountID, Authentication: p.Authentication, MinimumOS: p.MinimumOS, AwaitConfigured: p.Settings.AwaitConfigured}, err
+	return dep.Entry{ProfileID: p.ID, AccountID: p.AccountID, Authentication: p.Authentication, MinimumOS: p.MinimumOS, AwaitConfigured: p.Settings.AwaitConfigured,
+		ReturnToService: p.Settings.ReturnToService}, err
 }
 
 // Listed implements dep.Entries.
@@ -230,7 +240,7 @@ func (s *Store) Definitions(ctx context.Context, accountID string) ([]dep.Defini
 		depProfileRow
 		Secret []byte `json:"secret"`
 	}
-	if err := s.all(ctx, &rows, `SELECT `+depProfileColumns+`, p.secret FROM dep_profiles p WHERE p.account_id = ? AND p.defined < p.version AND p.problem = 'null' ORDER BY p.id`, accountID); err != nil {
+	if err := s.all(ctx, &rows, `SELECT `+depProfileColumns+`, p.secret FROM dep_profiles p WHERE p.account_id = ? AND p.defined < p.version ORDER BY p.id`, accountID); err != nil {
 		return nil, err
 	}
 	out := make([]dep.Definition, len(rows))

@@ -29,7 +29,7 @@ func (s *Store) SettleRoll(ctx context.Context, l dep.Lease, limit int, before, 
 			steps = append(steps, rollAdd, rollLearn)
 		}
 		var due []depDeviceRow
-		if err := tx.all(ctx, &due, selectDEPDevice+`WHERE d.account_id = ? AND d.roll_step <> '' AND `+tx.in("d.roll_step")+` AND d.deleted_at <= ? ORDER BY d.serial LIMIT ?`,
+		if err := tx.all(ctx, &due, selectDEPDevice+`WHERE d.account_id = ? AND d.roll_step <> '' AND `+tx.in("d.roll_step")+` AND d.deleted_at <= ? ORDER BY d.roll_step, d.serial LIMIT ?`,
 			a.ID, tx.list(steps), micros(before), limit); err != nil {
 			return err
 		}

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -103,7 +104,7 @@ func knownOf(ctx context.Context, tx *session, a enroll.Attempt, tail string) (e
 	case !errors.Is(err, sql.ErrNoRows):
 		return known, row, err
 	}
-	if err := knowMore(ctx, tx, &known, a.At, tail); err != nil {
+	if err := knowMore(ctx, tx, &known, a, tail); err != nil {
 		return known, row, err
 	}
 	if known.Device == nil || known.Device.SelfReported() {
@@ -150,24 +151,21 @@ const admitted = time.Hour
 // of the row, and how many other devices its user has enrolled or is about to.
 // Where tail is tx.lock() the user is locked, so that of two devices that arrive
 // at the same time one is counted by the other.
-func knowMore(ctx context.Context, tx *session, known *enroll.Known, at time.Time, tail string) error {
-	d := known.Device
-	if d == nil {
-		return nil
-	}
-	if limit := known.Settings.DevicesPerUser; limit > 0 && d.UserID != "" {
+func knowMore(ctx context.Context, tx *session, known *enroll.Known, a enroll.Attempt, tail string) error {
+	d := cmp.Or(known.Device, &enroll.Device{})
+	if limit, user := known.Settings.DevicesPerUser, enroll.CountedUser(a, known.Device); limit > 0 && user != "" {
 		if tail != "" {
 			var locked []string
-			if err := tx.all(ctx, &locked, `SELECT id FROM users WHERE id = ?`+tail, d.UserID); err != nil {
+			if err := tx.all(ctx, &locked, `SELECT id FROM users WHERE id = ?`+tail, user); err != nil {
 				return err
 			}
 		}
 		if err := tx.get(ctx, &known.UserDevices, `SELECT count(*) FROM (SELECT 1 FROM devices WHERE user_id = ? AND user_id <> '' AND id <> ?
-			AND state IN ('enrolled', 'enrolling') AND (state = 'enrolled' OR updated_at > ?) LIMIT ?) AS counted`, d.UserID, d.ID, micros(at.Add(-admitted)), limit); err != nil {
+			AND state IN ('enrolled', 'enrolling') AND (state = 'enrolled' OR updated_at > ?) LIMIT ?) AS counted`, user, d.ID, micros(a.At.Add(-admitted)), limit); err != nil {
 			return err
 		}
 	}
-	if !slices.ContainsFunc(known.Rules, func(r enroll.Rule) bool { return len(r.Conditions.Groups) > 0 }) {
+	if d.ID == "" || !slices.ContainsFunc(known.Rules, func(r enroll.Rule) bool { return len(r.Conditions.Groups) > 0 }) {
 		return nil
 	}
 	return tx.all(ctx, &known.Groups, `SELECT g.name FROM device_groups g JOIN memberships m ON m.group_id = g.id WHERE m.device_id = ? ORDER BY g.name`, d.ID)

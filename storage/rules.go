@@ -209,7 +209,7 @@ func knowAll(ctx context.Context, tx *session, serials []string, known map[strin
 		}
 		k := known[r.Serial]
 		k.Device = &d
-		if err := knowMore(ctx, tx, &k, now(), ""); err != nil {
+		if err := knowMore(ctx, tx, &k, enroll.Attempt{At: now()}, ""); err != nil {
 			return err
 		}
 		known[r.Serial] = k

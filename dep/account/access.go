@@ -35,6 +35,15 @@ type AccessStore interface {
 	UseAccess(ctx context.Context, hash [32]byte, account, enrollmentID string, now time.Time) (bool, error)
 }
 
+// Misses counts, by where they come from, questions about users who do not
+// exist: who may ask as often as they like finds out who does.
+type Misses interface {
+	// TooMany says whether source has missed so often within its window, which
+	// begins with a miss.
+	TooMany(ctx context.Context, source string, tries int, window time.Duration, now time.Time) (bool, error)
+	Missed(ctx context.Context, source string, window time.Duration, now time.Time) error
+}
+
 // Tokens holds the access tokens of requests against the enrollments that they
 // are for.
 type Tokens struct {

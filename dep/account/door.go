@@ -48,6 +48,7 @@ type Door struct {
 	Roll     Roll
 	Requests Requests
 	Store    AccessStore
+	Misses   Misses
 	SignIn   *signin.Pages
 	Tokens   Tokens
 	BaseURL  string        // {BaseURL}/byod and {BaseURL}/adde are ServeEnroll
@@ -80,16 +81,32 @@ func modeFor(o enroll.Ownership) mode {
 	return byod
 }
 
+// How many unknown users an address may ask about, in which time. Then it is
+// told the same of everybody.
+const (
+	missTries  = 30
+	missWindow = 15 * time.Minute
+)
+
 // ServeDiscovery tells a device which server manages the users of this domain
 // (Apple: account-driven enrollment, service discovery).
 func (d *Door) ServeDiscovery(w http.ResponseWriter, r *http.Request) {
-	name := strings.ToLower(r.URL.Query().Get("user-identifier"))
-	u, err := d.Roll.UserByEmail(r.Context(), d.Domain, name)
+	source := "discovery " + signin.SourceOf(r.RemoteAddr)
+	tooMany, err := d.Misses.TooMany(r.Context(), source, missTries, missWindow, d.Now())
+	if tooMany {
+		noServer(w, "too many unknown users", "Too many accounts that are not known were tried in this network. Try again in 15 minutes.")
+		return
+	}
+	var u enroll.User
+	if err == nil {
+		u, err = d.Roll.UserByEmail(r.Context(), d.Domain, strings.ToLower(r.URL.Query().Get("user-identifier")))
+	}
 	if enroll.KindOf(err) == enroll.KindNotFound {
 		d.Log.InfoContext(r.Context(), "account-driven enrollment of an unknown user")
-		writeJSON(w, http.StatusForbidden, map[string]string{"code": "com.apple.well-known.failed", "description": "no such user",
-			"message": "This account is not known to your organisation's server. Ask your administrator."})
-		return
+		if err = d.Misses.Missed(r.Context(), source, missWindow, d.Now()); err == nil {
+			noServer(w, "no such user", "This account is not known to your organisation's server. Ask your administrator.")
+			return
+		}
 	}
 	var device enroll.Device
 	if err == nil {
@@ -101,6 +118,11 @@ func (d *Door) ServeDiscovery(w http.ResponseWriter, r *http.Request) {
 	}
 	m := modeFor(device.Ownership)
 	writeJSON(w, http.StatusOK, map[string]any{"Servers": []map[string]string{{"Version": "mdm-" + m.path, "BaseURL": d.BaseURL + "/" + m.path}}})
+}
+
+// noServer lets a device give up (Apple: ErrorCodeWellKnownFailed, iOS 17.5).
+func noServer(w http.ResponseWriter, description, message string) {
+	writeJSON(w, http.StatusForbidden, map[string]string{"code": "com.apple.well-known.failed", "description": description, "message": message})
 }
 
 func writeJSON(w http.ResponseWriter, status int, v any) {

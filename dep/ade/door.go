@@ -23,8 +23,10 @@ type Profiles interface {
 	Enrollment(ctx context.Context, b certs.Binding) ([]byte, error)
 }
 
-// Owners gives devices to people who have signed in; enroll.Roll does.
+// Owners finds devices, and gives them to people who have signed in; enroll.Roll
+// does.
 type Owners interface {
+	DeviceByID(ctx context.Context, id string) (enroll.Device, error)
 	GiveOwner(ctx context.Context, serial, userID string) error
 }
 
@@ -177,9 +179,7 @@ func (d *Door) admit(ctx context.Context, a arrival, person signin.Person) (answ
 			return answer{}, err
 		}
 	}
-	binding := mdm.BindingOf(decision)
-	binding.UserID = person.UserID
-	profile, err := d.Profiles.Enrollment(ctx, binding)
+	profile, err := d.Profiles.Enrollment(ctx, d.binding(decision, a.entry, person.UserID))
 	return answer{profile: profile}, err
 }
 

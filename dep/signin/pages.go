@@ -110,7 +110,7 @@ func (p *Pages) takeCode(w http.ResponseWriter, r *http.Request, s Session) {
 		p.ask(w, r, http.StatusBadRequest, "The form did not arrive as it was sent.")
 		return
 	}
-	req, err := p.Codes.Redeem(r.Context(), r.PostForm.Get("code"), sourceOf(r.RemoteAddr), ownership[s.Kind])
+	req, err := p.Codes.Redeem(r.Context(), r.PostForm.Get("code"), SourceOf(r.RemoteAddr), ownership[s.Kind])
 	var known *enroll.Error
 	switch {
 	case err == nil:
@@ -248,9 +248,9 @@ func (p *Pages) render(w http.ResponseWriter, r *http.Request, status int, name 
 	}
 }
 
-// sourceOf is where wrong codes are counted: the address; of IPv6 the network
+// SourceOf is where wrong guesses are counted: the address; of IPv6 the network
 // of one customer.
-func sourceOf(remote string) string {
+func SourceOf(remote string) string {
 	host, _, err := net.SplitHostPort(remote)
 	if err != nil {
 		host = remote

@@ -1,6 +1,7 @@
 package dep
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
@@ -69,7 +70,8 @@ type Cloud struct {
 	nonces   map[string]time.Time // until when each must not come again
 	faults   []*Fault
 	calls    map[string]int
-	refusals int // codes sent; every other one is quoted
+	called   chan struct{} // closed by the next call
+	refusals int           // codes sent; every other one is quoted
 }
 
 type replaced struct {
@@ -97,7 +99,7 @@ func New(o Options) *Cloud {
 	c := &Cloud{
 		options: o, table: calls, orgID: random(8), done: make(chan struct{}),
 		devices: map[string]*device{}, sessions: map[string]*session{}, replaced: map[string]replaced{},
-		locked: map[string]bool{}, nonces: map[string]time.Time{}, calls: map[string]int{},
+		locked: map[string]bool{}, nonces: map[string]time.Time{}, calls: map[string]int{}, called: make(chan struct{}),
 	}
 	rand.Read(c.key[:])
 	if o.Control {
@@ -158,6 +160,31 @@ func (c *Cloud) Calls() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return maps.Clone(c.calls)
+}
+
+// AwaitCall returns when a call has been made for the nth time, spoiled or not,
+// or with the error of ctx.
+func (c *Cloud) AwaitCall(ctx context.Context, name string, n int) error {
+	for {
+		c.mu.Lock()
+		made, next := c.calls[name], c.called
+		c.mu.Unlock()
+		if made >= n {
+			return nil
+		}
+		select {
+		case <-next:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// count notes a call.
+func (c *Cloud) count(name string) {
+	c.calls[name]++
+	close(c.called)
+	c.called = make(chan struct{})
 }
 
 // Accounts returns all accounts in the order they were made.

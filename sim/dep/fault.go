@@ -98,7 +98,7 @@ func (c *Cloud) takeFault(name string, r *http.Request) *Fault {
 			}
 		}
 		if used.instead() {
-			c.calls[name]++
+			c.count(name)
 		}
 		return &used
 	}

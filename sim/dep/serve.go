@@ -97,7 +97,7 @@ func (c *Cloud) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (c *Cloud) answer(name string, r *http.Request, body []byte, fault *Fault) answer {
 	spec, known := calls[name]
 	if known || name == sessionCall {
-		c.calls[name]++
+		c.count(name)
 	} else {
 		return c.refused(unknownCall(r.URL.Path))
 	}

@@ -64,6 +64,12 @@ func (p *Phone) ReturnToService(ctx context.Context, c CloudConfiguration) error
 	if err := p.Erase(ctx); err != nil {
 		return err
 	}
+	if raw, ok := answer["MDMProfileData"].([]byte); ok {
+		return p.installFromSetup(ctx, raw, c)
+	}
+	if c.ConfigurationWebURL != "" {
+		return protocolError("ReturnToService", "nobody is there for the web view")
+	}
 	return p.SetupAssistant(ctx, c)
 }
 

@@ -214,7 +214,7 @@ func (a *App) wire() error {
 	router := newRouter(observe(a.log, a.metrics, proxies), rooms{
 		device: &mdm.Server{
 			Identity: mdm.ClientIdentity{Authority: a.ca, ProxyHeader: a.opts.ClientHeader, Proxies: proxies},
-			Gate:     gate, Issued: a.store, Enrollments: a.store, Queue: a.store, Declarations: a.store, Accounts: a.accessTokens(), Seen: a.seen, Strangers: guard.heard, Kick: a.deliverer.Kick, Now: a.now, Log: a.log},
+			Gate:     gate, Issued: a.store, Enrollments: a.store, Queue: a.store, Declarations: a.store, Accounts: a.accessTokens(), Returns: entrances.ade, Seen: a.seen, Strangers: guard.heard, Kick: a.deliverer.Kick, Now: a.now, Log: a.log},
 		door:      &mdm.Door{Gate: gate, Invitations: a.requests, Issued: a.store, Authority: a.ca, DeviceCA: deviceCA, Profiles: profiles, Now: a.now, Log: a.log},
 		scep:      newSCEP(a.ca, identities, a.log),
 		portal:    newPortal(a.requests, a.androidEntry, a.opts.Organization, a.opts.TLS == TLSOwn, a.log),

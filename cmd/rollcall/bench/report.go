@@ -235,7 +235,8 @@ func (r *report) method(b *strings.Builder) {
 - **ADE**: a phone asks the simulated DEP service where to enroll, posts machine info signed by its device identity, installs the profile with a SCEP identity,
   and checks in. Before each run as many phones enroll over the air on the same server; the ratio is that of the two rates.
 - **DEP**: the simulated DEP service runs in the measuring process. The clock runs from the upload of the server token (the first list), or from POST .../sync
-  (the delta), until every device has its profile at Apple and the account is up to date; every device becomes a row of the roll and a member of a group.
+  (the delta), until every device has its profile at Apple and the account is up to date; every device becomes a row of the roll and a member of a group. What Apple tells of the first
+  assignment itself, a modification for each device, is taken before the delta.
 - **Pushes**: %s rows of the outbox come due at once. The clock runs from the first push that the simulator accepts until the last result is stored.
 - **Memory**: VmRSS of the server's process, at rest after a restart on the database with its enrolled phones.
 `, s.Phones, s.Load, s.Warm, s.Commands, s.Keys, s.Pages, thousands(float64(s.Pushes)))

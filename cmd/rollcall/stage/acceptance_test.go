@@ -14,6 +14,7 @@ import (
 
 	"rollcall/cmd/rollcall/app"
 	"rollcall/enroll"
+	simdep "rollcall/sim/dep"
 	"rollcall/sim/iphone"
 	"rollcall/sim/mail"
 )
@@ -28,18 +29,25 @@ func TestAcceptance(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(post.Close)
+		apples, listed := startCloud(t)
+		provider := startIdP(t)
 		p := start(t, dsn, func(o *Options) {
 			o.Change = func(a *app.Options) {
+				listed(a)
+				provider.options(a)
 				a.SMTPURL, a.MailFrom, a.SMTPRoots = post.URL(), "Example IT <mdm@example.com>", filepath.Join(t.TempDir(), "mail.pem")
 				if err := os.WriteFile(a.SMTPRoots, post.RootsPEM(), 0o600); err != nil {
 					t.Fatal(err)
 				}
 			}
 		})
+		provider.serve(p)
 		for _, line := range []struct {
 			name string
 			play func(p *play)
 		}{
+			{"F01EveryDeviceOfDEPIsPreEnrolledAsDEPDevice", func(p *play) { everyDeviceOfDEPIsPreEnrolled(p, apples) }},
+			{"F02WithoutTheSettingItIsKnownAndRefused", func(p *play) { withoutTheSettingItIsKnownAndRefused(p, apples) }},
 			{"F03ExactHeaderImportsWithoutMapping", exactHeaderImportsWithoutMapping},
 			{"F04AnyOtherHeaderIsSuggestedAndMappedByHand", anyOtherHeaderIsSuggestedAndMappedByHand},
 			{"F05MissingMandatoryValueIsARowError", missingMandatoryValueIsARowError},
@@ -51,8 +59,8 @@ func TestAcceptance(t *testing.T) {
 			{"F11OneListWithAStatePerRow", oneListWithAStatePerRow},
 			{"F12BannerUntilAcceptance", bannerUntilAcceptance},
 			{"F13RedactionUntilAcceptance", redactionUntilAcceptance},
-			{"F14RestrictionOnRefusesOnEveryChannel", restrictionOnRefusesOnEveryChannel},
-			{"F15RestrictionOffAdmitsUnknownDevices", restrictionOffAdmitsUnknownDevices},
+			{"F14RestrictionOnRefusesOnEveryChannel", func(p *play) { restrictionOnRefusesOnEveryChannel(p, provider) }},
+			{"F15RestrictionOffAdmitsUnknownDevices", func(p *play) { restrictionOffAdmitsUnknownDevices(p, provider) }},
 			{"F16TurningItOnLeavesEnrolledDevicesAlone", turningItOnLeavesEnrolledDevicesAlone},
 			{"F17WhatWasSetBeforeEnrollmentComesAtFirstCheckIn", whatWasSetBeforeEnrollmentComesAtFirstCheckIn},
 			{"F18SelectuserAsksAndStoresTheAnswer", selectuserAsksAndStoresTheAnswer},
@@ -123,6 +131,37 @@ func (p *play) refused(status int, code, method, path string, body any) *Problem
 		p.t.Fatalf("%s %s: %v; want %d %s", method, path, err, status, code)
 	}
 	return problem
+}
+
+func everyDeviceOfDEPIsPreEnrolled(p *play, apples *simdep.Cloud) {
+	devices := simdep.Fixture("F01", 4)
+	p.depAccountOf(apples, "F01", true, object{"settings": object{}}, devices...)
+	for _, d := range devices {
+		var row struct {
+			ShownName string `json:"shown_name"`
+			State     string
+		}
+		p.admin(http.MethodGet, "/devices/"+d.Serial, nil, &row)
+		p.check("it is on the roll as DEP_device", row.ShownName == "DEP_device" && row.State == "pre_enrolled", row)
+	}
+}
+
+func withoutTheSettingItIsKnownAndRefused(p *play, apples *simdep.Cloud) {
+	p.restrict(enroll.ModeEnforce)
+	d := simdep.Fixture("F02", 1)[0]
+	p.depAccountOf(apples, "F02", false, object{"settings": object{}}, d)
+	var known struct {
+		Items []struct {
+			Serial string
+			OnRoll bool `json:"on_roll"`
+		}
+	}
+	p.admin(http.MethodGet, "/dep/accounts/F02/devices", nil, &known)
+	p.check("it is known", len(known.Items) == 1 && known.Items[0].Serial == d.Serial && !known.Items[0].OnRoll, known)
+	p.check("it is not pre-enrolled", p.unknown(d.Serial))
+	ph, c := p.unboxed(apples, d.Serial)
+	ph.turnedAway(ph.SetupAssistant(p.ctx, c))
+	p.decided(d.Serial, enroll.DenyNotPreEnrolled)
 }
 
 func exactHeaderImportsWithoutMapping(p *play) {
@@ -291,35 +330,62 @@ func (p *play) export(path string) []byte {
 	return body
 }
 
-// channels are the ways onto the server for who has no request.
-var channels = []struct {
+// channel is a way onto the server for who has no request.
+type channel struct {
 	name   string
 	arrive func(ph *phone) error
-}{
-	{"ota", func(ph *phone) error { return ph.Install(ph.p.ctx, ph.p.otaProfile("")) }},
-	{"profile", func(ph *phone) error { return ph.Install(ph.p.ctx, ph.p.plainProfile("")) }},
+	list   func(ph *phone) // puts it on the roll, by what the channel goes by
 }
 
-func restrictionOnRefusesOnEveryChannel(p *play) {
-	p.restrict(enroll.ModeEnforce)
-	for i, channel := range channels {
-		ph := p.phone("F1400000000" + string(rune('A'+i)))
-		ph.turnedAway(channel.arrive(ph))
-		p.check("it was refused on "+channel.name, p.decided(ph.Serial(), enroll.DenyNotPreEnrolled).Channel == channel.name)
-		p.check("it is not on the roll", p.unknown(ph.Serial()))
-		p.roll(ph.Serial())
-		p.must(channel.arrive(ph))
-		p.check("on the roll it passes on "+channel.name, p.decided(ph.Serial(), enroll.AllowListed).Channel == channel.name && ph.Enrolled())
+func channels(provider *identityProvider) []channel {
+	bySerial := func(ph *phone) { ph.p.roll(ph.Serial()) }
+	owner := func(ph *phone) string { return strings.ToLower(ph.Serial()) + "@example.com" }
+	return []channel{
+		{"ota", func(ph *phone) error { return ph.Install(ph.p.ctx, ph.p.otaProfile("")) }, bySerial},
+		{"profile", func(ph *phone) error { return ph.Install(ph.p.ctx, ph.p.plainProfile("")) }, bySerial},
+		{"ade", func(ph *phone) error { return ph.SetupAssistant(ph.p.ctx, ph.p.adeProfile(enroll.NewID())) }, bySerial},
+		{"account", func(ph *phone) error {
+			ph.p.person(owner(ph))
+			provider.Person(owner(ph))
+			return ph.SignIn(ph.p.ctx, iphone.Account{Identifier: owner(ph), Domain: ph.p.url})
+		}, func(ph *phone) { ph.p.invited(ph.Serial(), owner(ph), enroll.OwnershipPersonal) }},
 	}
 }
 
-func restrictionOffAdmitsUnknownDevices(p *play) {
+// newest is the last decision of the gate. A device that enrolls by an account
+// does not tell its serial, so nothing else finds it.
+func (p *play) newest() decision {
+	p.t.Helper()
+	var out struct{ Items []decision }
+	p.admin(http.MethodGet, "/decisions?limit=1", nil, &out)
+	if len(out.Items) != 1 {
+		p.t.Fatal("nothing was decided")
+	}
+	return out.Items[0]
+}
+
+func restrictionOnRefusesOnEveryChannel(p *play, provider *identityProvider) {
+	p.restrict(enroll.ModeEnforce)
+	for i, way := range channels(provider) {
+		ph := p.phone("F1400000000"+string(rune('A'+i)), p.trusting(provider))
+		ph.turnedAway(way.arrive(ph))
+		d := p.newest()
+		p.check("it was refused on "+way.name, d.Code == string(enroll.DenyNotPreEnrolled) && d.Channel == way.name, d)
+		p.check("it is not on the roll", p.unknown(d.Serial) && p.unknown(ph.Serial()))
+		way.list(ph)
+		p.must(way.arrive(ph))
+		p.check("on the roll it passes on "+way.name, p.decided(ph.Serial(), enroll.AllowListed).Channel == way.name && ph.Enrolled())
+	}
+}
+
+func restrictionOffAdmitsUnknownDevices(p *play, provider *identityProvider) {
 	p.restrict(enroll.ModeOff)
-	for i, channel := range channels {
-		ph := p.phone("F1500000000" + string(rune('A'+i)))
-		p.must(channel.arrive(ph))
-		p.decided(ph.Serial(), enroll.AllowOpen)
-		p.check("it is enrolled by "+channel.name, ph.Enrolled() && p.device(ph.Serial()).State == "enrolled")
+	for i, way := range channels(provider) {
+		ph := p.phone("F1500000000"+string(rune('A'+i)), p.trusting(provider))
+		p.must(way.arrive(ph))
+		d := p.newest()
+		p.check("it passes on "+way.name, d.Code == string(enroll.AllowOpen) && d.Channel == way.name, d)
+		p.check("it is enrolled by "+way.name, ph.Enrolled() && p.device(d.Serial).State == "enrolled")
 	}
 }
 

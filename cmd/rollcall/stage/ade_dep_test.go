@@ -14,8 +14,9 @@ import (
 	"rollcall/sim/iphone"
 )
 
-// startWithDEP sets the stage with Apple's service for device enrollment.
-func startWithDEP(t *testing.T, dsn string) (*play, *simdep.Cloud) {
+// startCloud starts Apple's service for device enrollment, and gives the options
+// of a server that uses it.
+func startCloud(t *testing.T) (*simdep.Cloud, func(*app.Options)) {
 	t.Helper()
 	cloud := simdep.New(simdep.Options{})
 	if err := cloud.Start("127.0.0.1:0", apple); err != nil {
@@ -26,9 +27,14 @@ func startWithDEP(t *testing.T, dsn string) (*play, *simdep.Cloud) {
 	if err := os.WriteFile(roots, pemOf(apple.PushCA()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return start(t, dsn, func(o *Options) {
-		o.Change = func(o *app.Options) { o.DEPURL, o.DEPRoots = cloud.URL(), roots }
-	}), cloud
+	return cloud, func(o *app.Options) { o.DEPURL, o.DEPRoots = cloud.URL(), roots }
+}
+
+// startWithDEP sets the stage with that service.
+func startWithDEP(t *testing.T, dsn string) (*play, *simdep.Cloud) {
+	t.Helper()
+	cloud, listed := startCloud(t)
+	return start(t, dsn, func(o *Options) { o.Change = listed }), cloud
 }
 
 // depAccountOf makes an account with devices and a profile, and waits until

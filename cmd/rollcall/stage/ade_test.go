@@ -498,6 +498,21 @@ func TestADEReturnsToService(t *testing.T) {
 		p.check("it is back", ph.Enrolled() && len(p.decisions("ADERTS000001")) == 2, p.decisions("ADERTS000001"))
 		ph.want("to be released again", func(p *iphone.Phone) bool { return !p.Awaiting() })
 
+		p.roll("ADERTS000003")
+		plain := p.adeProfile("desk")
+		desk := p.phone("ADERTS000003").activate(plain)
+		p.check("one whose profile does not say so may not", errors.Is(desk.ReturnToService(p.ctx, plain), iphone.ErrNotReturning))
+
+		p.roll("ADERTS000004", object{"user": object{"email": "ann@example.com"}})
+		web := p.adeProfile("lounge", signedInBy(dep.AuthenticationRequest), func(d *dep.Profile) { d.Settings.ReturnToService = true })
+		web.Choice = typing(p.code(p.invite("ADERTS000004")))
+		lounge := p.phone("ADERTS000004").activate(web)
+		p.must(lounge.ReturnToService(p.ctx, web))
+		p.check("one that would ask for a person takes its profile along", lounge.Enrolled() && len(p.decisions("ADERTS000004")) == 2, p.decisions("ADERTS000004"))
+		p.admin(http.MethodPost, "/devices/ADERTS000004/block", object{"reason": "lost"}, nil)
+		p.check("unless the gate is against it", errors.Is(lounge.ReturnToService(p.ctx, web), iphone.ErrNotReturning))
+		p.decided("ADERTS000004", enroll.DenyBlocked)
+
 		byHand := p.phone("ADERTS000002").enroll(p.url + "/enroll")
 		err := byHand.ReturnToService(p.ctx, c)
 		p.check("one that came by hand may not", errors.Is(err, iphone.ErrNotReturning), err)

@@ -387,9 +387,7 @@ func TestDEPStopInTheMiddle(t *testing.T) {
 		ctx, stop := context.WithCancel(p.ctx)
 		var running sync.WaitGroup
 		running.Go(func() { p.syncer.Step(ctx, "stopped") })
-		for p.calls(assignCall) == 0 {
-			time.Sleep(time.Millisecond)
-		}
+		p.must(p.apple.AwaitCall(p.ctx, assignCall, 1))
 		stop()
 		running.Wait()
 		p.synced(berlin)

@@ -9,28 +9,47 @@ import (
 	"rollcall/sim/iphone"
 )
 
-// startWithProvider sets the stage with an OpenID provider beside the server.
-func startWithProvider(t *testing.T, dsn string) (*play, *idp.Provider) {
+// identityProvider is an OpenID provider on the clock of the play that it
+// serves.
+type identityProvider struct {
+	*idp.Provider
+	play *play
+}
+
+func startIdP(t *testing.T) *identityProvider {
 	t.Helper()
-	var p *play
-	provider, err := idp.New(idp.Config{ClientID: "rollcall", ClientSecret: "s3cret", Now: func() time.Time { return p.clock.Now() }})
-	if err != nil {
+	o := &identityProvider{}
+	var err error
+	if o.Provider, err = idp.New(idp.Config{ClientID: "rollcall", ClientSecret: "s3cret", Now: func() time.Time { return o.play.clock.Now() }}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(provider.Close)
-	p = start(t, dsn, func(o *Options) {
-		o.Change = func(o *app.Options) {
-			o.OIDCIssuer, o.OIDCClientID, o.OIDCClientSecret = provider.Issuer(), "rollcall", "s3cret"
-			o.AccountDays = 90
-			o.OIDCTransport = provider.Client().Transport
-		}
-	})
-	provider.Back(p.url + "/enroll/oidc/callback")
-	return p, provider
+	t.Cleanup(o.Close)
+	return o
+}
+
+// options are those of a server whose people sign in here.
+func (o *identityProvider) options(a *app.Options) {
+	a.OIDCIssuer, a.OIDCClientID, a.OIDCClientSecret = o.Issuer(), "rollcall", "s3cret"
+	a.AccountDays, a.OIDCTransport = 90, o.Client().Transport
+}
+
+// serve sends people back to the server of a play.
+func (o *identityProvider) serve(p *play) {
+	o.play = p
+	o.Back(p.url + "/enroll/oidc/callback")
+}
+
+// startWithProvider sets the stage with an OpenID provider beside the server.
+func startWithProvider(t *testing.T, dsn string) (*play, *identityProvider) {
+	t.Helper()
+	o := startIdP(t)
+	p := start(t, dsn, func(s *Options) { s.Change = o.options })
+	o.serve(p)
+	return p, o
 }
 
 // trusting lets a phone's browser open the provider's pages.
-func (p *play) trusting(provider *idp.Provider) func(*iphone.Config) {
+func (p *play) trusting(provider *identityProvider) func(*iphone.Config) {
 	return func(c *iphone.Config) {
 		c.Roots = p.Roots.Clone()
 		c.Roots.AddCert(provider.Certificate())
