@@ -22,7 +22,8 @@ type Enrollment struct {
 	EndedAt   time.Time
 	Replaced  bool // it has ended, and the device has another one
 	Due       bool // a wake is due
-	Open      bool // a command can be handed out
+	Open      bool // there are commands that have no result
+	Ready     bool // one of them was neither put off nor handed out just now
 }
 
 // Start is an admitted enrollment.
@@ -83,7 +84,7 @@ type AgentStore interface {
 	// enroll.KindNotFound.
 	AgentByKey(ctx context.Context, fingerprint string) (Enrollment, error)
 	// Agent reads an enrollment, ended or not, by its ID; enroll.KindNotFound.
-	// A command that was handed out longer than lease ago is handed out again.
+	// A command that was handed out longer than lease ago is ready again.
 	Agent(ctx context.Context, id string, now time.Time, lease time.Duration) (Enrollment, error)
 	// CountAgent takes the counter of a signed request if it is larger than the
 	// last one, in one statement; else it gives the last one. idle does not

@@ -136,6 +136,7 @@ func (s *Server) checkin(w http.ResponseWriter, r *http.Request) (answer, error)
 			next, err = s.Agents.HandOutAgent(ctx, e.ID, now, handOutLease)
 			return err
 		}
+		fresh := false
 		for i, result := range results {
 			done, err := s.Agents.ReportAgent(ctx, result, openRetry)
 			if err != nil {
@@ -148,9 +149,13 @@ func (s *Server) checkin(w http.ResponseWriter, r *http.Request) (answer, error)
 			if err != nil {
 				return err
 			}
-			over = over || ended
+			over, fresh = over || ended, fresh || done.Fresh
 		}
-		return nil
+		if !fresh && next == nil && !over {
+			// Who repeats its results never got the answer, nor the command in it.
+			next, err = s.Agents.HandOutAgent(ctx, e.ID, now, 0)
+		}
+		return err
 	})
 	switch {
 	case err != nil:

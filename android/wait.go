@@ -160,7 +160,7 @@ func (s *Server) wait(r *http.Request) (wake bool, err error) {
 		return false, err
 	}
 	s.Seen.Mark(e.ID, clock(s.Now))
-	if e.Due || e.Open {
+	if e.Due || e.Ready {
 		return true, nil
 	}
 	// What came due since the look at it is found by the next round of Waits.

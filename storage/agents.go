@@ -119,17 +119,18 @@ type agentRow struct {
 	EndedAt   int64  `json:"ended_at"`
 	Due       bool   `json:"due"`
 	Open      bool   `json:"open"`
+	Ready     bool   `json:"ready"`
 }
 
 func (r agentRow) enrollment() android.Enrollment {
 	return android.Enrollment{ID: r.ID, DeviceID: r.DeviceID, PublicKey: r.PublicKey, Counter: r.Counter, TokenID: r.TokenID, PushID: r.PushID,
-		EndedAt: instant(r.EndedAt), Due: r.Due, Open: r.Open}
+		EndedAt: instant(r.EndedAt), Due: r.Due, Open: r.Open, Ready: r.Ready}
 }
 
 // AgentByKey implements android.AgentStore.
 func (s *Store) AgentByKey(ctx context.Context, fingerprint string) (android.Enrollment, error) {
 	var r agentRow
-	if err := s.one(ctx, &r, `SELECT e.id, e.device_id, a.public_key, a.counter, a.token_id, a.push_id, e.ended_at, FALSE AS due, FALSE AS open
+	if err := s.one(ctx, &r, `SELECT e.id, e.device_id, a.public_key, a.counter, a.token_id, a.push_id, e.ended_at, FALSE AS due, FALSE AS open, FALSE AS ready
 		FROM enrollments e JOIN agents a ON a.enrollment_id = e.id WHERE e.fingerprint = ? AND e.user_id = '' AND e.ended_at = 0`, fingerprint); errors.Is(err, sql.ErrNoRows) {
 		return android.Enrollment{}, noEnrollment()
 	} else if err != nil {
@@ -144,7 +145,8 @@ func (s *Store) Agent(ctx context.Context, id string, now time.Time, lease time.
 	var r agentRow
 	if err := s.one(ctx, &r, `SELECT e.id, e.device_id, a.public_key, a.counter, a.token_id, a.push_id, e.ended_at,
 			EXISTS (SELECT 1 FROM pushes p WHERE p.enrollment_id = e.id AND p.due_at > 0 AND p.due_at <= ?) AS due,
-			EXISTS (SELECT 1 FROM commands c WHERE c.enrollment_id = e.id AND c.finished_at = 0 AND NOT c.deferred AND c.handed_at <= ?) AS open
+			EXISTS (SELECT 1 FROM commands c WHERE c.enrollment_id = e.id AND c.finished_at = 0) AS open,
+			EXISTS (SELECT 1 FROM commands c WHERE c.enrollment_id = e.id AND c.finished_at = 0 AND NOT c.deferred AND c.handed_at <= ?) AS ready
 		FROM enrollments e JOIN agents a ON a.enrollment_id = e.id WHERE e.id = ?`, micros(now), micros(now.Add(-lease)), id); errors.Is(err, sql.ErrNoRows) {
 		return android.Enrollment{}, noEnrollment()
 	} else if err != nil {

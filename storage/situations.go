@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"rollcall/android"
 	"rollcall/enroll"
 	"rollcall/mdm"
 	"rollcall/policy"
@@ -39,7 +40,7 @@ func deliveredTo(ctx context.Context, tx *session, enrollmentIDs []string) (map[
 	var rows []deliveredRow
 	if err := tx.all(ctx, &rows, `SELECT i.enrollment_id, i.item_key, i.identifier, i.title, i.hash, i.removal, i.policies, i.tries, i.reason, i.command_id,
 			c.request_type, c.state, c.not_now, c.attempts, c.error, c.queued_at, c.sent_at, c.finished_at,
-			CASE WHEN c.state = 'acknowledged' AND (i.item_key IN ('check:profiles', 'check:apps') OR c.request_type = 'InstallApplication') THEN c.result END AS result
+			CASE WHEN c.state = 'acknowledged' AND (i.item_key IN ('check:profiles', 'check:apps') OR c.request_type IN ('InstallApplication', 'set_policy')) THEN c.result END AS result
 		FROM delivered i JOIN commands c ON c.id = i.command_id WHERE `+tx.in("i.enrollment_id")+` ORDER BY c.seq`, tx.list(enrollmentIDs)); err != nil {
 		return nil, err
 	}
@@ -213,6 +214,7 @@ func (s *Store) Receipt(ctx context.Context, deviceID string) (policy.Receipt, e
 			return err
 		}
 		var last int64
+		var told []policy.Note // by the device
 		for _, i := range items[e.ID] {
 			d, err := s.delivered(i)
 			if err != nil {
@@ -227,17 +229,23 @@ func (s *Store) Receipt(ctx context.Context, deviceID string) (policy.Receipt, e
 				item.RetryAt = policy.NextTry(d)
 			}
 			receipt.Items = append(receipt.Items, item)
+			if i.RequestType == "set_policy" && d.Result != nil {
+				told = android.NotApplied(d.Result)
+			}
 		}
 		if !open {
 			receipt.CompletedAt = instant(last)
 		}
 		var notes string
 		if err := tx.get(ctx, &notes, `SELECT notes FROM delivery_notes WHERE enrollment_id = ?`, e.ID); errors.Is(err, sql.ErrNoRows) {
+			receipt.Notes = told
 			return nil
 		} else if err != nil {
 			return err
 		}
-		receipt.Notes, err = decode[[]policy.Note](notes)
+		if receipt.Notes, err = decode[[]policy.Note](notes); err == nil {
+			receipt.Notes = append(receipt.Notes, told...)
+		}
 		return err
 	})
 	return receipt, err
