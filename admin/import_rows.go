@@ -19,7 +19,7 @@ type importRowView struct {
 	Email    string               `json:"email,omitempty"`
 	Changes  []enroll.FieldChange `json:"changes,omitempty" doc:"Each field with its old and its new value."`
 	Errors   []ProblemDetail      `json:"errors,omitempty" doc:"Why the row cannot be applied."`
-	Warnings []ProblemDetail      `json:"warnings,omitempty"`
+	Warnings []ProblemDetail      `json:"warnings,omitempty" doc:"What is doubtful in the row, and what its device will not honour of the policies and groups it names; one of a kind."`
 	Revert   enroll.RevertResult  `json:"revert,omitempty" enum:"deleted,restored,kept_enrolled,kept_changed,gone" doc:"What the revert did, or would do."`
 }
 
@@ -51,6 +51,7 @@ func (r routes) importRows() {
 		ImportID
 		ListParams
 		Action []enroll.RowAction `query:"action" enum:"new,changed,unchanged,conflict,error,skipped" doc:"Only these; several are separated by commas."`
+		Warned bool               `query:"warned" doc:"Only rows with warnings."`
 		Kept   bool               `query:"kept" doc:"Only rows that a revert keeps, or would keep."`
 	}
 	add(r, RoleViewer, op("list-import-rows", "/{id}/rows", "List the rows of a plan", "In the order of the file, with old and new value of each field. Of a device whose user has not accepted, no old facts are shown."),
@@ -62,7 +63,7 @@ func (r routes) importRows() {
 			if _, err := a.Imports.Import(ctx, in.ID); err != nil {
 				return nil, err
 			}
-			rows, err := a.Imports.ImportRows(ctx, in.ID, enroll.ImportRowFilter{Actions: in.Action, Kept: in.Kept}, p)
+			rows, err := a.Imports.ImportRows(ctx, in.ID, enroll.ImportRowFilter{Actions: in.Action, Warned: in.Warned, Kept: in.Kept}, p)
 			if err != nil {
 				return nil, err
 			}

@@ -5,7 +5,6 @@ import (
 
 	"rollcall/enroll"
 	"rollcall/policy"
-	"rollcall/policy/document"
 )
 
 // boundPolicyView is a policy that reaches a device.
@@ -60,7 +59,7 @@ func (a *API) policyWarnings(ctx context.Context, p policy.Policy) ([]warningVie
 				continue
 			}
 			seen[d.ID] = true
-			for _, n := range planner.Desire(bound, policy.TargetOf(d, false), variablesKnown, "").Notes {
+			for _, n := range planner.Desire(bound, policy.TargetOf(d, false), policy.VariablesKnown, "").Notes {
 				key := [2]string{n.Pointer, n.Code}
 				i, known := places[key]
 				if !known {
@@ -74,16 +73,6 @@ func (a *API) policyWarnings(ctx context.Context, p policy.Policy) ([]warningVie
 	}
 	return out, nil
 }
-
-// variablesKnown has a value for every variable: which device lacks one is not
-// told at save but at delivery.
-var variablesKnown = func() document.Variables {
-	v := document.Variables{}
-	for _, name := range document.VariableNames {
-		v[name] = name
-	}
-	return v
-}()
 
 func (a *API) groupDevices(ctx context.Context, group string, limit int) ([]enroll.Device, error) {
 	g, err := a.Roll.Group(ctx, group)

@@ -19,6 +19,7 @@ var ErrLeaseLost = Errorf(KindConflict, "import_lease_lost", "another server has
 // ImportRowFilter narrows the rows of a plan; zero fields do not filter.
 type ImportRowFilter struct {
 	Actions []RowAction
+	Warned  bool // only those with warnings
 	Kept    bool // only those that a revert did, or would, leave
 }
 

@@ -90,6 +90,10 @@ func (s *Store) PlanRows(ctx context.Context, l enroll.ImportLease, o enroll.Imp
 		if err != nil {
 			return err
 		}
+		warner, err := s.readWarner(ctx, tx, rows)
+		if err != nil {
+			return err
+		}
 		plan := make([]planRow, len(rows))
 		var links []planLink
 		for i, row := range rows {
@@ -98,6 +102,7 @@ func (s *Store) PlanRows(ctx context.Context, l enroll.ImportLease, o enroll.Imp
 				return err
 			}
 			c := enroll.PlanImportRow(o, row, base, b.policies, now)
+			c.Warnings = append(c.Warnings, warnings(warner, row, base, c)...)
 			if c.User != nil {
 				b.takeUser(l.ImportID, *c.User)
 			}

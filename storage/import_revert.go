@@ -182,6 +182,9 @@ func (s *Store) ImportRows(ctx context.Context, id string, f enroll.ImportRowFil
 		}
 		where += ` AND p.action IN (` + strings.Join(marks, ", ") + `)`
 	}
+	if f.Warned {
+		where += ` AND p.warned`
+	}
 	if f.Kept {
 		where += ` AND p.fresh <> ''`
 		imp, err := s.Import(ctx, id)

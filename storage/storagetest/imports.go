@@ -17,6 +17,7 @@ import (
 	"rollcall/enroll"
 	"rollcall/enroll/importer"
 	"rollcall/policy"
+	"rollcall/policy/document"
 	"rollcall/storage"
 )
 
@@ -322,6 +323,33 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.ok(err)
 			if len(rows) != 2 || rows[0].Errors[0].Code != "policy_unknown" || rows[1].Errors[0].Code != "group_rule" {
 				w.Fatalf("rows %+v", rows)
+			}
+		}),
+		"what devices will not honour": imports(func(w *importing) {
+			change := func(name string, d document.Document) {
+				_, _, err := w.ChangePolicy(w.ctx, name, func(*policy.Policy) (policy.Policy, error) { return policy.Policy{Name: name, Document: d}, nil })
+				w.ok(err)
+			}
+			change("Limits", document.Document{Restrictions: &document.Restrictions{SMS: document.Deny}})
+			change("Named", document.Document{LockMessage: "{user.mobile}"})
+			w.ok(w.CreateGroup(w.ctx, enroll.Group{ID: enroll.NewID(), Name: "All"}))
+			_, err := w.Bind(w.ctx, "Limits", policy.Target{Group: "All"})
+			w.ok(err)
+			imp := w.planned(csv(importHeader+",group,policy", "Ann,ann@example.com,,corporate,,AAA,ios,All,", "Ann,ann@example.com,,corporate,,BBB,android,All,Named",
+				"Ann,ann@example.com,,corporate,,CCC,ios,,", "Ann,ann@example.com,,corporate,,DDD,android,All,"), options())
+			if imp.Counts.Warnings != 2 || imp.Counts.New != 4 {
+				w.Fatalf("counts %+v", imp.Counts)
+			}
+			rows, err := w.ImportRows(w.ctx, imp.ID, enroll.ImportRowFilter{Warned: true}, enroll.Page{})
+			w.ok(err)
+			var got []string
+			for _, r := range rows {
+				for _, e := range r.Warnings {
+					got = append(got, fmt.Sprint(e.Line, " ", e.Column, " ", e.Value, " ", e.Code))
+				}
+			}
+			if diff := cmp.Diff([]string{"2 group Limits platform", "3 mobile  variable_missing"}, got); diff != "" {
+				w.Error(diff)
 			}
 		}),
 		"a plan that is out of date": imports(func(w *importing) {

@@ -91,6 +91,9 @@ func (c *importPlan) Run(ctx context.Context, s *Session) error {
 		if shown := s.showImport(imp.raw); shown != nil {
 			return shown
 		}
+		if shown := s.warnedRows(ctx, imp); shown != nil {
+			return shown
+		}
 		return err
 	}
 	return s.applyImport(ctx, imp.ID)
@@ -112,6 +115,7 @@ type imported struct {
 		Rows     int `json:"rows"`
 		Conflict int `json:"conflict"`
 		Error    int `json:"error"`
+		Warnings int `json:"warnings"`
 	} `json:"counts"`
 	Problem *struct {
 		Detail string `json:"detail"`
@@ -168,6 +172,36 @@ func (s *Session) doImport(ctx context.Context, c call) (imported, error) {
 
 // shownErrors is how many bad rows are told beside the plan.
 const shownErrors = 20
+
+// warnedRows lists for people the first warnings of a plan.
+func (s *Session) warnedRows(ctx context.Context, imp imported) error {
+	if s.Output != formTable || imp.Counts.Warnings == 0 {
+		return nil
+	}
+	var warnings []json.RawMessage
+	err := s.pages(ctx, join("imports", imp.ID, "rows"), url.Values{"warned": {"true"}}, shownErrors, func(rows []json.RawMessage) error {
+		for _, raw := range rows {
+			var row struct {
+				Warnings []json.RawMessage `json:"warnings"`
+			}
+			if err := json.Unmarshal(raw, &row); err != nil {
+				return err
+			}
+			warnings = append(warnings, row.Warnings...)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.table(warnings, columns("line", "column", "value", "warning=detail")); err != nil {
+		return err
+	}
+	if imp.Counts.Warnings > shownErrors {
+		fmt.Fprintf(os.Stderr, "%d rows have warnings; rollcall import show %s --warned lists them.\n", imp.Counts.Warnings, imp.ID)
+	}
+	return nil
+}
 
 // refusedPlan is why a plan cannot be applied, or nil.
 func (s *Session) refusedPlan(ctx context.Context, imp imported) error {
@@ -326,6 +360,7 @@ type importShow struct {
 	oneImport
 	Rows   bool   `help:"Show the rows, each with what changes."`
 	Action string `help:"Of the rows only these: new, changed, unchanged, conflict, error, skipped; several with commas." placeholder:"ACTION"`
+	Warned bool   `help:"Of the rows only those with warnings."`
 	Kept   bool   `help:"Of the rows only those that a revert keeps."`
 	limited
 }
@@ -343,19 +378,24 @@ func changesText(r record) string {
 		}
 		text += c.text("new")
 	}
-	for _, e := range r.list("errors") {
-		if text != "" {
-			text += "; "
+	for _, list := range []string{"errors", "warnings"} {
+		for _, e := range r.list(list) {
+			if text != "" {
+				text += "; "
+			}
+			text += e.text("detail")
 		}
-		text += e.text("detail")
 	}
 	return text
 }
 
 // Run implements the command.
 func (c *importShow) Run(ctx context.Context, s *Session) error {
-	if c.Rows || c.Action != "" || c.Kept {
+	if c.Rows || c.Action != "" || c.Warned || c.Kept {
 		q := filter("action", c.Action)
+		if c.Warned {
+			q.Set("warned", "true")
+		}
 		if c.Kept {
 			q.Set("kept", "true")
 		}
