@@ -32,13 +32,15 @@ type demo struct {
 	arrivals []arrival
 	dep      *dep.Cloud
 	accounts []demoAccount
+	ipad     *iphone.Phone // that waits in Setup Assistant
+	google   *google
+	leave    []func() // ends the phones that go on checking in
 }
 
 // arrival is one line of the closing table.
 type arrival struct {
 	who, serial string
-	phone       *iphone.Phone
-	refused     *iphone.RefusedError
+	refusal     string // what the device was told; empty: it was admitted
 	decision    decisionView
 }
 
@@ -69,26 +71,38 @@ func (c *demoCmd) Run(ctx context.Context) error {
 		return err
 	}
 	defer cloud.Close()
+	g, err := startGoogle()
+	if err != nil {
+		return err
+	}
+	defer g.close()
 	o := c.options(post, filepath.Join(temporary, "mail.pem"))
 	o.Apple = apple
 	others := o.Change
 	o.Change = func(a *app.Options) {
 		others(a)
 		a.DEPURL, a.DEPRoots = cloud.URL(), roots
+		g.options(a)
 	}
 	s, err := stage.Start(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer s.Stop()
-	d := &demo{Stage: s, out: os.Stdout, post: post, dep: cloud, links: map[string]string{}}
-	fmt.Fprintf(d.out, "Rollcall at %s, among a simulated Apple (device certificates, push service, DEP, phones) and a mail server.\n\n", s.URL())
-	for _, step := range []func(context.Context) error{d.putOnRoll, d.importPurchase, d.syncDEP, d.bindPolicy, d.restrict, d.invite, d.arrive, d.repair, d.unbox, d.table, d.explain} {
+	g.trust(s.Roots)
+	d := &demo{Stage: s, out: os.Stdout, post: post, dep: cloud, google: g, links: map[string]string{}}
+	defer func() {
+		for _, end := range d.leave {
+			end()
+		}
+	}()
+	fmt.Fprintf(d.out, "Rollcall at %s, among a simulated Apple (device certificates, push service, DEP, phones), a simulated Google and a mail server.\n\n", s.URL())
+	for _, step := range []func(context.Context) error{d.putOnRoll, d.importPurchase, d.syncDEP, d.bindPolicy, d.restrict, d.invite, d.arrive, d.repair, d.unbox, d.scan, d.signUp, d.table, d.explain} {
 		if err := step(ctx); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(d.out, "\nDone in %.1f s. Everything above went over TLS, SCEP, HTTP/2 and SMTP as with real devices.\n", time.Since(started).Seconds())
+	fmt.Fprintf(d.out, "\nDone in %.1f s. Everything above went over the wire as with real devices: TLS, SCEP, HTTP/2, SMTP, OAuth.\n", time.Since(started).Seconds())
 	if !c.Keep {
 		return nil
 	}

@@ -110,6 +110,9 @@ func (d *demo) unbox(ctx context.Context) error {
 			}
 			who := "iPad of " + a.name + " (DEP)"
 			err := d.enter(ctx, who, device.Serial, func(p *iphone.Phone) error {
+				if a.preEnrolled {
+					d.ipad = p
+				}
 				return p.SetupAssistant(ctx, iphone.CloudConfiguration{URL: found.URL, ConfigurationWebURL: found.ConfigurationWebURL, AwaitDeviceConfigured: found.AwaitDeviceConfigured})
 			}, func(c *iphone.Config) { c.Product, c.OSVersion = "iPad16,3", "26.1" })
 			if err != nil {
@@ -117,17 +120,14 @@ func (d *demo) unbox(ctx context.Context) error {
 			}
 		}
 	}
-	last := d.arrivals[len(d.arrivals)-len(d.accounts)]
-	if err := last.phone.WaitFor(ctx, func(p *iphone.Phone) bool { return !p.Awaiting() }); err != nil {
+	last := d.accounts[0].devices[0].Serial
+	if err := d.ipad.WaitFor(ctx, func(p *iphone.Phone) bool { return !p.Awaiting() }); err != nil {
 		return err
 	}
-	r, err := d.receipt(ctx, last.serial)
+	r, err := d.receipt(ctx, last)
 	if err != nil {
 		return err
 	}
-	d.say("%s waited in Setup Assistant until its policy was in (%.0f ms). Its receipt:", last.serial, r.TimeToPolicySeconds*1000)
-	for _, i := range r.Items {
-		fmt.Fprintf(d.out, "    %-10s %s\n", i.State, i.Title)
-	}
+	d.say("%s waited in Setup Assistant until its policy was in (%.0f ms).", last, r.TimeToPolicySeconds*1000)
 	return nil
 }

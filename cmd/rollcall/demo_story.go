@@ -256,13 +256,20 @@ func (d *demo) enter(ctx context.Context, who, serial string, way func(*iphone.P
 	if err != nil {
 		return err
 	}
-	a := arrival{who: who, serial: serial, phone: p}
-	if err := way(p); err != nil && !errors.As(err, &a.refused) {
+	err = way(p)
+	var refused *iphone.RefusedError
+	if errors.As(err, &refused) {
+		return d.arrived(ctx, who, serial, fmt.Sprint(refused.Status, " ", strings.TrimSpace(refused.Text)))
+	}
+	if err != nil {
 		return fmt.Errorf("%s (%s): %w", who, serial, err)
 	}
-	if a.decision, err = d.decision(ctx, serial); err != nil {
-		return err
-	}
-	d.arrivals = append(d.arrivals, a)
-	return nil
+	return d.arrived(ctx, who, serial, "")
+}
+
+// arrived notes what became of a device.
+func (d *demo) arrived(ctx context.Context, who, serial, refusal string) error {
+	dec, err := d.decision(ctx, serial)
+	d.arrivals = append(d.arrivals, arrival{who: who, serial: serial, refusal: refusal, decision: dec})
+	return err
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
-	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -35,7 +34,7 @@ func (d *demo) table(ctx context.Context) error {
 	var receipt receiptView
 	for i, a := range d.arrivals {
 		dec, policy, took := a.decision, "-", "-"
-		if a.refused == nil {
+		if a.refusal == "" {
 			r, err := d.receipt(ctx, a.serial)
 			if err != nil {
 				return err
@@ -125,12 +124,12 @@ func mustJSON(v any) []byte {
 // explain shows a refusal from all three sides.
 func (d *demo) explain(context.Context) error {
 	for _, a := range d.arrivals {
-		if a.refused == nil {
+		if a.refusal == "" {
 			continue
 		}
 		dec := a.decision
 		fmt.Fprintf(d.out, "\n%s (%s) was refused: %s\n", a.who, a.serial, dec.Code)
-		fmt.Fprintf(d.out, "  the phone got    %d %s\n", a.refused.Status, strings.TrimSpace(a.refused.Text))
+		fmt.Fprintf(d.out, "  the phone got    %s\n", a.refusal)
 		fmt.Fprintf(d.out, "  the admin reads  %s\n  and can          %s\n", dec.Text, dec.Fix)
 	}
 	return nil
