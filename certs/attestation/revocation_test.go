@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/big"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,13 +18,22 @@ import (
 
 // server is Google's status page.
 type server struct {
+	mu     sync.Mutex
 	body   string
 	maxAge time.Duration
 	err    error
 	asked  int
 }
 
+func (s *server) set(body string, maxAge time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.body, s.maxAge, s.err = body, maxAge, nil
+}
+
 func (s *server) fetch(context.Context) (io.ReadCloser, time.Duration, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.asked++
 	return io.NopCloser(strings.NewReader(s.body)), s.maxAge, s.err
 }
@@ -94,6 +104,8 @@ func TestRevocationListRefreshesItself(t *testing.T) {
 			t.Helper()
 			time.Sleep(d)
 			synctest.Wait()
+			s.mu.Lock()
+			defer s.mu.Unlock()
 			if s.asked != asked {
 				t.Errorf("asked %d times, want %d", s.asked, asked)
 			}
@@ -101,13 +113,13 @@ func TestRevocationListRefreshesItself(t *testing.T) {
 		after(0, 1)
 		after(61*time.Second, 2) // one minute, then two
 		after(60*time.Second, 2)
-		*s = server{body: `{"entries":{}}`, maxAge: time.Second, asked: 2}
+		s.set(`{"entries":{}}`, time.Second)
 		after(60*time.Second, 3)
 		if err := list.Check(nil); err != nil {
 			t.Error(err)
 		}
 		after(9*time.Minute, 3) // not more often than every ten minutes
-		s.maxAge = 30 * 24 * time.Hour
+		s.set(`{"entries":{}}`, 30*24*time.Hour)
 		after(2*time.Minute, 4)
 		after(23*time.Hour, 4)
 		after(time.Hour, 5) // and at least daily
