@@ -49,7 +49,8 @@ func (s *Store) Timeline(ctx context.Context, deviceID string, p enroll.Page) (e
 			func() ([]enroll.Entry, error) { return changesOf(ctx, tx, deviceID, before, limit) },
 			func() ([]enroll.Entry, error) { return decisionsOf(ctx, tx, row.Serial, before, limit) },
 			func() ([]enroll.Entry, error) { return requestsOf(ctx, tx, deviceID) },
-			func() ([]enroll.Entry, error) { return enrollmentsOf(ctx, tx, deviceID, before, limit) },
+			func() ([]enroll.Entry, error) { return enrollmentsOf(ctx, tx, deviceID) },
+			func() ([]enroll.Entry, error) { return commandsOf(ctx, tx, deviceID, before, limit) },
 		} {
 			found, err := read()
 			if err != nil {
@@ -129,29 +130,41 @@ func requestsOf(ctx context.Context, tx *session, deviceID string) ([]enroll.Ent
 	return entries, nil
 }
 
-// enrollmentsOf tells of the device's enrollments and their commands.
-func enrollmentsOf(ctx context.Context, tx *session, deviceID string, before moment, limit int) ([]enroll.Entry, error) {
+// enrollmentsOf tells of the device's enrollments.
+func enrollmentsOf(ctx context.Context, tx *session, deviceID string) ([]enroll.Entry, error) {
 	var rows []enrollmentRow
-	if err := tx.all(ctx, &rows, `SELECT `+enrollmentColumns+` FROM enrollments e WHERE e.device_id = ? ORDER BY e.id DESC LIMIT ?`, deviceID, maxPage); err != nil {
+	if err := tx.all(ctx, &rows, `SELECT `+enrollmentColumns+` FROM enrollments e WHERE e.device_id = ? AND e.user_id = '' ORDER BY e.id DESC LIMIT ?`, deviceID, maxPage); err != nil {
 		return nil, err
 	}
 	var entries []enroll.Entry
 	for _, r := range rows {
 		e := r.enrollment()
-		if e.UserID == "" {
-			entries = append(entries,
-				enroll.Entry{ID: e.ID, At: e.AuthenticatedAt, Kind: enroll.EntryEnrollment, What: "authenticated"},
-				enroll.Entry{ID: e.ID, At: e.EnrolledAt, Kind: enroll.EntryEnrollment, What: "enrolled"},
-				enroll.Entry{ID: e.ID, At: e.EndedAt, Kind: enroll.EntryEnrollment, What: "ended"})
-		}
-		var commands []commandRow
-		if err := tx.all(ctx, &commands, `SELECT `+commandColumns+` FROM commands WHERE enrollment_id = ? AND queued_at <= ? ORDER BY seq DESC LIMIT ?`,
-			e.ID, before.At, 2*limit+1); err != nil {
-			return nil, err
-		}
-		for _, c := range commands {
-			entries = append(entries, enroll.Entry{ID: c.ID, At: instant(c.QueuedAt), Kind: enroll.EntryCommand, What: c.RequestType, State: c.State, Detail: c.Error})
-		}
+		entries = append(entries,
+			enroll.Entry{ID: e.ID, At: e.AuthenticatedAt, Kind: enroll.EntryEnrollment, What: "authenticated"},
+			enroll.Entry{ID: e.ID, At: e.EnrolledAt, Kind: enroll.EntryEnrollment, What: "enrolled"},
+			enroll.Entry{ID: e.ID, At: e.EndedAt, Kind: enroll.EntryEnrollment, What: "ended"})
+	}
+	return entries, nil
+}
+
+// commandsOf tells of the commands of all enrollments. The newest are taken of
+// each before they are sorted together, so that a long history costs
+// nothing.
+func commandsOf(ctx context.Context, tx *session, deviceID string, before moment, limit int) ([]enroll.Entry, error) {
+	newest := `(SELECT n.id FROM commands n WHERE n.enrollment_id = e.id AND n.queued_at <= ? ORDER BY n.seq DESC LIMIT ?)`
+	among := `c.id IN ` + newest
+	if tx.name() == "postgres" { // which would look for each command in the list
+		among = `c.id = ANY (ARRAY` + newest + `)`
+	}
+	var rows []commandRow
+	if err := tx.all(ctx, &rows, `SELECT `+columns("c.", commandNames)+` FROM (SELECT id FROM enrollments WHERE device_id = ? AND authenticated_at <= ? ORDER BY id DESC LIMIT ?) AS e
+		CROSS JOIN commands c WHERE `+among+` ORDER BY c.queued_at DESC, c.id DESC LIMIT ?`,
+		deviceID, before.At, maxPage, before.At, 2*limit+1, 2*limit+1); err != nil {
+		return nil, err
+	}
+	entries := make([]enroll.Entry, len(rows))
+	for i, c := range rows {
+		entries[i] = enroll.Entry{ID: c.ID, At: instant(c.QueuedAt), Kind: enroll.EntryCommand, What: c.RequestType, State: c.State, Detail: c.Error}
 	}
 	return entries, nil
 }
