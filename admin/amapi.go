@@ -171,6 +171,11 @@ func (r routes) androidEnterprise() {
 	r.androidDevices()
 }
 
+// AndroidDeviceParam is the path of every operation on one device at Google.
+type AndroidDeviceParam struct {
+	ID string `path:"id" minLength:"1" maxLength:"200" doc:"Google's ID of the device."`
+}
+
 // androidDevices declares what is about devices at Google.
 func (r routes) androidDevices() {
 	a := r.a
@@ -190,9 +195,6 @@ func (r routes) androidDevices() {
 			}
 			return &body[list[AndroidDeviceView]]{listOf(records, p, func(r amapi.Record) string { return r.Name }, viewRecord)}, nil
 		})
-	type device struct {
-		ID string `path:"id" maxLength:"200"`
-	}
 	record := func(ctx context.Context, id string) (amapi.Organization, amapi.Record, error) {
 		o, err := a.Enterprise.Store.Organization(ctx)
 		if err != nil {
@@ -203,7 +205,7 @@ func (r routes) androidDevices() {
 	}
 	add(r, RoleOperator, enterpriseOperation("approve-android-device", http.MethodPost, "/devices/{id}/approve", "Admit a device in quarantine",
 		"Its serial number is put on the roll and the gate is asked again. Devices whose row is put on the roll in another way are admitted within a minute by themselves."),
-		func(ctx context.Context, in *device) (*body[AndroidDeviceView], error) {
+		func(ctx context.Context, in *AndroidDeviceParam) (*body[AndroidDeviceView], error) {
 			o, rec, err := record(ctx, in.ID)
 			if err != nil {
 				return nil, err
@@ -222,7 +224,7 @@ func (r routes) androidDevices() {
 			return &body[AndroidDeviceView]{viewRecord(rec)}, err
 		})
 	type removal struct {
-		device
+		AndroidDeviceParam
 		Body struct {
 			Confirm string `json:"confirm" doc:"Must be \"wipe\": a company-owned device loses everything on it, a personal one its work profile." example:"wipe"`
 			Reason  string `json:"reason,omitempty" maxLength:"200" doc:"Shown on personal devices."`

@@ -37,7 +37,8 @@ func withGoogle(t *testing.T, run func(g *googled), change ...func(*simamapi.Opt
 		roots := x509.NewCertPool() // of the server, once it is there
 		phones := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
 		t.Cleanup(phones.CloseIdleConnections)
-		o := simamapi.Options{Schema: schema, PerMinute: -1, PullWait: 200 * time.Millisecond, PushRetry: 50 * time.Millisecond, Client: &http.Client{Transport: phones, Timeout: time.Minute}}
+		both := &clock{} // Google's and the server's
+		o := simamapi.Options{Schema: schema, Now: both.Now, PerMinute: -1, PullWait: 200 * time.Millisecond, PushRetry: 50 * time.Millisecond, Client: &http.Client{Transport: phones, Timeout: time.Minute}}
 		for _, f := range change {
 			f(&o)
 		}
@@ -50,10 +51,12 @@ func withGoogle(t *testing.T, run func(g *googled), change ...func(*simamapi.Opt
 		}
 		t.Cleanup(func() { cloud.Close() })
 		p := start(t, dsn, func(o *Options) {
+			o.Now = both.Now
 			o.Change = func(o *app.Options) {
 				o.AMAPIURL, o.PubSubURL, o.GoogleCertsURL = cloud.URL(), cloud.URL(), cloud.URL()+"/oauth2/v3/certs"
 			}
 		})
+		p.clock = both
 		roots.AddCert(p.App.Authority().Certificate())
 		g := &googled{play: p, cloud: cloud, ways: map[string]string{}}
 		g.signUp()
