@@ -334,18 +334,6 @@ func (c *devicePush) Run(ctx context.Context, s *Session) error {
 	return s.done(nil, nil, "%s is woken", c.Serial)
 }
 
-type deviceReceipt struct{ oneDevice }
-
-// Run implements the command.
-func (c *deviceReceipt) Run(ctx context.Context, s *Session) error {
-	raw, err := s.do(ctx, get(c.path("receipt"), nil))
-	if err != nil {
-		return err
-	}
-	items := columns("item=title", "command=request_type", "state", "attempts", "tries", "finished=finished_at", "retry=retry_at", "error")
-	return s.showWith(raw, columns("enrolled_at", "completed_at", "time_to_policy_seconds"), "items", items)
-}
-
 type deviceTimeline struct {
 	oneDevice
 	limited

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"os"
+	"strings"
 )
 
 type devicePolicy struct {
@@ -32,7 +33,7 @@ func (c *devicePolicy) Run(ctx context.Context, s *Session) error {
 	if s.Output != formTable {
 		return s.show(raw, columns("serial", "on_roll"))
 	}
-	if err := s.showWith(raw, columns("serial", "on_roll"), "items", columns("item=title", "policies=policies.#.policy", "blocked")); err != nil {
+	if err := s.showWith(raw, columns("serial", "on_roll"), "items", append(columns("item=title", "blocked"), policiesColumn)); err != nil {
 		return err
 	}
 	var answer struct {
@@ -47,7 +48,7 @@ func (c *devicePolicy) Run(ctx context.Context, s *Session) error {
 		rows []json.RawMessage
 		cols []column
 	}{
-		{answer.Notes, columns("note=pointer", "state", "code", "text")},
+		{answer.Notes, noteColumns},
 		{answer.Conflicts, columns("conflict=pointer", "won=won.policy", "text")},
 	} {
 		if err := s.table(part.rows, part.cols); err != nil {
@@ -55,6 +56,40 @@ func (c *devicePolicy) Run(ctx context.Context, s *Session) error {
 		}
 	}
 	return s.printJSON(answer.Document)
+}
+
+var (
+	noteColumns = append(columns("note=pointer", "state", "code", "text"), policiesColumn)
+
+	// policiesColumn are the policies that something comes from.
+	policiesColumn = column{name: "policies", of: func(r record) string {
+		var names []string
+		for _, p := range r.list("policies") {
+			names = append(names, p.text("policy"))
+		}
+		return strings.Join(names, ", ")
+	}}
+)
+
+type deviceReceipt struct{ oneDevice }
+
+// Run implements the command. People get what is not sent, and why, as well.
+func (c *deviceReceipt) Run(ctx context.Context, s *Session) error {
+	raw, err := s.do(ctx, get(c.path("receipt"), nil))
+	if err != nil {
+		return err
+	}
+	items := append(columns("item=title", "command=request_type", "state", "attempts", "tries", "finished=finished_at", "retry=retry_at", "error"), policiesColumn)
+	if err := s.showWith(raw, columns("enrolled_at", "completed_at", "time_to_policy_seconds"), "items", items); err != nil || s.Output != formTable {
+		return err
+	}
+	var answer struct {
+		Notes []json.RawMessage `json:"notes"`
+	}
+	if err := json.Unmarshal(raw, &answer); err != nil {
+		return failed("", "the answer of %s is not a receipt", s.base)
+	}
+	return s.table(answer.Notes, noteColumns)
 }
 
 // table writes rows for people, and nothing where there are none.
