@@ -19,8 +19,8 @@ var DeviceSorts = []DeviceSort{SortSerial, SortName, SortUpdated, SortEnrolled, 
 
 // DeviceQuery asks for a part of the device list.
 //
-// One filter, one sort, a sort of the devices of one state, and a search are
-// each read through an index of their own. For other combinations a bounded
+// One filter, one sort, a sort by time of the devices of one state, and a search
+// are each read through an index of their own. For other combinations a bounded
 // number of rows is looked at for a page, about 5,000: the page may be short
 // then, or empty, and the next one goes on from there.
 //

@@ -63,6 +63,7 @@ type walk struct {
 	serial string      // the serial's column in the same index; equal to key: the walk is in the order of serials
 	within []condition // what the index serves
 	covers []string    // further columns of devices that the index holds
+	states bool        // there is an index of the same order that begins with the state
 	rest   []condition // what its rows have to be held against
 	desc   bool
 }
@@ -169,16 +170,15 @@ func is(column, value string) condition {
 var sorts = map[enroll.DeviceSort]walk{
 	enroll.SortSerial:   {table: "devices", as: "d", key: "d.serial", serial: "d.serial"},
 	enroll.SortName:     {table: "devices", as: "d", key: "d.name_key", serial: "d.serial", covers: ordered},
-	enroll.SortUpdated:  {table: "devices", as: "d", key: "d.updated_at", serial: "d.serial", number: true, covers: ordered},
-	enroll.SortEnrolled: {table: "devices", as: "d", key: "d.enrolled_at", serial: "d.serial", number: true, covers: ordered},
-	enroll.SortSeen:     {table: "device_seen", as: "s", key: "s.at", serial: "s.serial", number: true, covers: ordered},
+	enroll.SortUpdated:  {table: "devices", as: "d", key: "d.updated_at", serial: "d.serial", number: true, covers: ordered, states: true},
+	enroll.SortEnrolled: {table: "devices", as: "d", key: "d.enrolled_at", serial: "d.serial", number: true, covers: ordered, states: true},
+	enroll.SortSeen:     {table: "device_seen", as: "s", key: "s.at", serial: "s.serial", number: true, covers: ordered, states: true},
 }
 
 // ordered are the columns that the indexes of the orders hold.
 var ordered = []string{"effective", "platform", "ownership", "source"}
 
-// ofState is the walk over the devices of one state, which has an index for
-// each order.
+// ofState is the same order of the devices of one state.
 func (w walk) ofState(s enroll.State) walk {
 	w.within, w.covers = []condition{where(w.as+".effective = ?", string(s))}, nil
 	return w
@@ -229,7 +229,7 @@ func planOf(q enroll.DeviceQuery) ([]walk, error) {
 		return nil, enroll.Errorf(enroll.KindInvalid, "sort_unknown", "devices cannot be sorted by %q", sort)
 	case sort == enroll.SortSerial && len(byFilter) > 0:
 		w, w.rest = byFilter[0], conditions[1:]
-	case q.State != "" && sort != enroll.SortSerial:
+	case q.State != "" && w.states:
 		w = w.ofState(q.State)
 		q.State = ""
 		w.rest, _ = filters(q.DeviceFilter)

@@ -9,8 +9,8 @@ CREATE INDEX devices_by_name ON devices (name_key, serial, effective, platform, 
 CREATE INDEX devices_by_updated ON devices (updated_at, serial, effective, platform, ownership, source);
 CREATE INDEX devices_by_enrolled ON devices (enrolled_at, serial, effective, platform, ownership, source);
 
--- The same among the devices of one state.
-CREATE INDEX devices_by_effective_name ON devices (effective, name_key, serial);
+-- The same among the devices of one state, whose place in these orders follows
+-- from the state.
 CREATE INDEX devices_by_effective_updated ON devices (effective, updated_at, serial);
 CREATE INDEX devices_by_effective_enrolled ON devices (effective, enrolled_at, serial);
 
