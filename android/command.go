@@ -35,9 +35,9 @@ const ActionDisenroll = "Disenroll"
 type kind int
 
 const (
-	text kind = iota
-	number
-	flag
+	aText kind = iota
+	aNumber
+	aFlag
 	needed // a text that must be there
 )
 
@@ -47,12 +47,12 @@ var commandTypes = map[string]map[string]kind{
 	typeInformation:   {},
 	typeInstallApp:    {"package": needed, "url": needed, "sha256": needed},
 	typeRemoveApp:     {"package": needed},
-	typeLock:          {"message": text, "phone": text},
+	typeLock:          {"message": aText, "phone": aText},
 	typeResetPasscode: {"passcode": needed},
-	typeRing:          {"seconds": number},
+	typeRing:          {"seconds": aNumber},
 	typeLocate:        {},
 	typeReboot:        {},
-	typeWipe:          {"external_storage": flag, "esims": flag, "reason": text},
+	typeWipe:          {"external_storage": aFlag, "esims": aFlag, "reason": aText},
 	typeUnenroll:      {},
 }
 
@@ -73,9 +73,9 @@ func NewCommand(requestType string, args map[string]any) (Command, error) {
 		}
 		value := args[name]
 		switch form {
-		case flag:
+		case aFlag:
 			_, ok = value.(bool)
-		case number:
+		case aNumber:
 			ok = isNumber(value)
 		default:
 			var s string
