@@ -80,7 +80,8 @@ type BindingView struct {
 
 type bindingChangeView struct {
 	BindingView
-	Changed bool `json:"changed" doc:"false: it was so already."`
+	Changed  bool          `json:"changed" doc:"false: it was so already."`
+	Warnings []warningView `json:"warnings,omitempty" doc:"What the device, or devices of the group, will not honour."`
 }
 
 type PolicyParam struct {
@@ -295,11 +296,20 @@ func (r routes) policyBindings() {
 		if changed {
 			a.kick()
 		}
-		return &body[bindingChangeView]{bindingChangeView{BindingView(target), changed}}, nil
+		return &body[bindingChangeView]{bindingChangeView{BindingView: BindingView(target), Changed: changed}}, nil
 	}
 	add(r, RoleAdmin, r.policyOperation("bind-policy", http.MethodPost, "/{name}/bindings", "Bind a policy", "To a group, a device or a user, before or after anybody enrolls."),
 		func(ctx context.Context, in *bindPolicy) (*body[bindingChangeView], error) {
-			return bound(ctx, in.Name, in.Body, a.Policies.Bind)
+			out, err := bound(ctx, in.Name, in.Body, a.Policies.Bind)
+			if err != nil {
+				return nil, err
+			}
+			p, err := a.Policies.Policy(ctx, in.Name)
+			if err != nil {
+				return nil, err
+			}
+			out.Body.Warnings, err = a.unhonoured(ctx, p, []policy.Target{policy.Target(out.Body.BindingView)})
+			return out, err
 		})
 	add(r, RoleAdmin, r.policyOperation("unbind-policy", http.MethodDelete, "/{name}/bindings", "Unbind a policy", "From a group, a device or a user; what it brought is removed from devices that get it from nowhere else."),
 		func(ctx context.Context, in *unbindPolicy) (*body[bindingChangeView], error) {

@@ -107,4 +107,10 @@ func TestEffectivePolicy(t *testing.T) {
 	// A save says what devices of its groups will not honour.
 	s.do("POST /groups/Sales/members", `{"add":["LISTED"]}`).want(200)
 	s.do("PUT /policies/base", `{"document":{"restrictions":{"sms":"deny"}}}`).want(200).says(`"pointer":"/restrictions/sms"`, `"devices":1`, `"example":"LISTED"`)
+
+	// So does a binding.
+	s.do("PUT /policies/late", `{"document":{"restrictions":{"sms":"deny"}}}`).want(201).is("warnings=[]")
+	s.do("POST /policies/late/bindings", `{"group":"Sales"}`).want(200).is("changed=true", "warnings.0.code=platform", "warnings.0.example=LISTED")
+	s.do("POST /policies/late/bindings", `{"serial":"LISTED"}`).want(200).is("warnings.0.pointer=/restrictions/sms", "warnings.0.devices=1")
+	s.do("DELETE /policies/late/bindings?serial=LISTED", "").want(200).is("changed=true", "warnings=")
 }

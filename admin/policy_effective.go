@@ -85,7 +85,8 @@ func (r routes) effectivePolicy() {
 	})
 }
 
-// expected is a device as the roll knows it, or as it will be.
+// expected is a device as the roll knows it, or as it will be. What is not told
+// of a device before its user has accepted is taken as unknown.
 func (a *API) expected(ctx context.Context, serial string, in EffectiveParams) (d enroll.Device, p policy.Person, reach policy.Reach, err error) {
 	d, err = a.Roll.Device(ctx, serial)
 	switch {
@@ -94,6 +95,7 @@ func (a *API) expected(ctx context.Context, serial string, in EffectiveParams) (
 	case err != nil:
 		return d, p, reach, err
 	}
+	d = d.Redacted()
 	if in.Platform != "" && d.ID == "" {
 		d.Platform = in.Platform
 	}

@@ -30,7 +30,8 @@ type warningView struct {
 const warnedDevices = 1000
 
 // policyWarnings is what to say of a policy that was saved: what is doubtful in
-// it, and what devices of the groups it is bound to will not honour.
+// it, and what the devices of groups, and those alone, that it is bound to will
+// not honour.
 func (a *API) policyWarnings(ctx context.Context, p policy.Policy) ([]warningView, error) {
 	out := []warningView{}
 	for _, n := range p.Document.Warnings() {
@@ -43,14 +44,21 @@ func (a *API) policyWarnings(ctx context.Context, p policy.Policy) ([]warningVie
 		}
 		return nil, err
 	}
+	unhonoured, err := a.unhonoured(ctx, p, targets)
+	return append(out, unhonoured...), err
+}
+
+// unhonoured is what the devices of targets will not honour of a policy.
+func (a *API) unhonoured(ctx context.Context, p policy.Policy, targets []policy.Target) ([]warningView, error) {
+	out := []warningView{}
 	planner, bound := policy.NewPlanner(), []policy.Bound{{Policy: p}}
 	places := map[[2]string]int{} // pointer and code
 	seen := map[string]bool{}
 	for _, t := range targets {
-		if t.Group == "" || len(seen) >= warnedDevices {
-			continue
+		if len(seen) >= warnedDevices {
+			break
 		}
-		devices, err := a.groupDevices(ctx, t.Group, warnedDevices-len(seen))
+		devices, err := a.targetDevices(ctx, t, warnedDevices-len(seen))
 		if err != nil {
 			return nil, err
 		}
@@ -59,7 +67,7 @@ func (a *API) policyWarnings(ctx context.Context, p policy.Policy) ([]warningVie
 				continue
 			}
 			seen[d.ID] = true
-			for _, n := range planner.Desire(bound, policy.TargetOf(d, false), policy.VariablesKnown, "").Notes {
+			for _, n := range planner.Desire(bound, policy.TargetOf(d.Redacted(), false), policy.VariablesKnown, "").Notes {
 				key := [2]string{n.Pointer, n.Code}
 				i, known := places[key]
 				if !known {
@@ -74,13 +82,23 @@ func (a *API) policyWarnings(ctx context.Context, p policy.Policy) ([]warningVie
 	return out, nil
 }
 
-func (a *API) groupDevices(ctx context.Context, group string, limit int) ([]enroll.Device, error) {
-	g, err := a.Roll.Group(ctx, group)
-	if enroll.KindOf(err) == enroll.KindNotFound {
+// targetDevices are some of the devices of a group, or one device; of a user's
+// nothing is said.
+func (a *API) targetDevices(ctx context.Context, t policy.Target, limit int) ([]enroll.Device, error) {
+	var devices []enroll.Device
+	var err error
+	switch {
+	case t.Serial != "":
+		devices = make([]enroll.Device, 1)
+		devices[0], err = a.Roll.Device(ctx, t.Serial)
+	case t.Group != "":
+		var g enroll.Group
+		if g, err = a.Roll.Group(ctx, t.Group); err == nil {
+			devices, err = a.Roll.Devices(ctx, enroll.DeviceFilter{GroupID: g.ID}, enroll.Page{Limit: limit})
+		}
+	}
+	if enroll.KindOf(err) == enroll.KindNotFound { // deleted meanwhile
 		return nil, nil
 	}
-	if err != nil {
-		return nil, err
-	}
-	return a.Roll.Devices(ctx, enroll.DeviceFilter{GroupID: g.ID}, enroll.Page{Limit: limit})
+	return devices, err
 }

@@ -206,7 +206,10 @@ func (b binding) change(ctx context.Context, s *Session, c call, word string) er
 	if r["changed"] != true {
 		word += " already"
 	}
-	return s.done(raw, columns("group", "serial", "user", "domain", "changed"), "the policy %s is %s: %s", b.Name, word, target)
+	if err := s.done(raw, columns("group", "serial", "user", "domain", "changed"), "the policy %s is %s: %s", b.Name, word, target); err != nil || s.Output != formTable {
+		return err
+	}
+	return s.warn(raw)
 }
 
 type policyBind struct{ binding }

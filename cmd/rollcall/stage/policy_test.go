@@ -100,7 +100,9 @@ func TestPolicyDeletedWhileDelivered(t *testing.T) {
 		})
 		p.admin(http.MethodDelete, "/policies/Basics", nil, nil)
 		ph.want("the one that was there is gone", func(ph *iphone.Phone) bool { return !has(ph, "a") })
-		p.until("nothing is open", func() bool { return p.rows("commands", "finished_at = 0") == 0 && p.rows("deliveries", "due_at > 0") == 0 })
+		p.until("nothing is open", func() bool {
+			return p.rows("commands", "finished_at = 0") == 0 && p.rows("deliveries", "due_at > 0") == 0
+		})
 		p.check("and the other never came", !has(ph.Phone, "b") && ph.Enrolled(), ph.InstalledProfiles())
 	})
 }
