@@ -104,7 +104,7 @@ type DEPAccountParam struct {
 // DEPInput is what can be said of an account.
 type DEPInput struct {
 	AddAsPreEnrolled *bool                            `json:"add_as_pre_enrolled,omitempty" doc:"Switching it on adds the devices that are known already. Switching it off leaves the rows that are there."`
-	Default          *dep.NamedDefault                `json:"default,omitempty" doc:"Of the account, with both fields."`
+	Default          *dep.NamedDefault                `json:"default,omitempty" doc:"Of the account, with both fields. Rows that are not enrolled and in no group yet join another group at once."`
 	Families         *map[dep.Family]dep.NamedDefault `json:"families,omitempty" doc:"Of iPhone, iPad, Mac and AppleTV; all of them together. A blank field is that of default."`
 }
 

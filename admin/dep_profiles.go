@@ -17,7 +17,8 @@ type ADEProfileView struct {
 	Version        int64               `json:"version" doc:"Grows with what Apple has to be told."`
 	Apple          *adeVersionView     `json:"apple,omitempty" doc:"The newest version that Apple knows. Absent: none yet."`
 	Pending        bool                `json:"pending" doc:"Apple is to be told the newest version yet."`
-	Problem        *depProblemView     `json:"problem,omitempty" doc:"Why Apple did not take it."`
+	Problem        *depProblemView     `json:"problem,omitempty" doc:"Why Apple did not take it; it stays until the profile is changed."`
+	Warnings       []string            `json:"warnings" doc:"What is right for Apple and does nothing on some devices."`
 	CreatedAt      time.Time           `json:"created_at"`
 	UpdatedAt      time.Time           `json:"updated_at"`
 }
@@ -41,8 +42,11 @@ type adeChanged struct {
 }
 
 func viewADEProfile(p dep.Profile) ADEProfileView {
-	v := ADEProfileView{Name: p.Name, Settings: p.Settings, Authentication: p.Authentication, MinimumOS: p.MinimumOS, Version: p.Version, Pending: p.Pending(), Problem: viewDEPProblem(p.Problem),
+	v := ADEProfileView{Name: p.Name, Settings: p.Settings, Authentication: p.Authentication, MinimumOS: p.MinimumOS, Version: p.Version, Pending: p.Pending(), Problem: viewDEPProblem(p.Problem), Warnings: p.Warnings(),
 		CreatedAt: utc(p.CreatedAt), UpdatedAt: utc(p.UpdatedAt)}
+	if v.Warnings == nil {
+		v.Warnings = []string{}
+	}
 	if v.MinimumOS == nil {
 		v.MinimumOS = map[string]string{}
 	}

@@ -103,6 +103,16 @@ func (a Account) For(f Family) Default {
 	return d
 }
 
+// SameGroups says whether new devices join the same groups in both.
+func (a Account) SameGroups(other Account) bool {
+	for _, f := range Families {
+		if a.For(f).Group != other.For(f).Group {
+			return false
+		}
+	}
+	return a.Default.Group == other.Default.Group
+}
+
 // Uses says whether a profile is a default of the account.
 func (a Account) Uses(profileID string) bool {
 	if a.Default.ProfileID == profileID {
@@ -131,7 +141,8 @@ type AccountStore interface {
 	// ChangeAccount writes the name, the setting and the defaults that change
 	// makes of the account. Groups and profiles that are named have to be
 	// there. Switching AddAsPreEnrolled on lets every device that is known come
-	// to the roll; every change makes the account due.
+	// to the roll; other default groups let rows join that WaitsForGroup and are
+	// in no static group; every change makes the account due.
 	ChangeAccount(ctx context.Context, name string, change func(Account) (Account, error)) (Account, error)
 	// DeleteAccount takes its profiles and known devices along; rows of the
 	// roll stay.

@@ -107,6 +107,32 @@ func TestProfileCheck(t *testing.T) {
 	}
 }
 
+func TestSkipItemsThatDevicesDoNotHaveAreWarnedOf(t *testing.T) {
+	for name, c := range map[string]struct {
+		items    []string
+		minimum  map[string]string
+		warnings int
+	}{
+		"everywhere":            {[]string{"Siri", "FileVault"}, nil, 0},
+		"removed":               {[]string{"Wallpaper"}, nil, 1},
+		"removed and newer":     {[]string{"WebContentFiltering"}, nil, 2},
+		"deprecated":            {[]string{"Zoom"}, nil, 1},
+		"newer":                 {[]string{"LiquidGlass"}, map[string]string{"iPad": "27"}, 1},
+		"newer, and kept out":   {[]string{"LiquidGlass"}, map[string]string{"iPhone": "27", "iPad": "27.1", "Mac": "27", "AppleTV": "27"}, 0},
+		"newer, with one older": {[]string{"LiquidGlass"}, map[string]string{"iPhone": "27", "iPad": "26.1", "Mac": "27", "AppleTV": "27"}, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := Profile{Name: "Standard", MinimumOS: c.minimum, Settings: ProfileSettings{SkipSetup: c.items}}
+			if err := p.check(); err != nil {
+				t.Fatal(err)
+			}
+			if got := p.Warnings(); len(got) != c.warnings {
+				t.Errorf("warnings: %q, want %d", got, c.warnings)
+			}
+		})
+	}
+}
+
 func TestToldProfile(t *testing.T) {
 	p := Profile{Name: "Standard", Authentication: AuthenticationRequest, Settings: ProfileSettings{AwaitConfigured: true}}
 	got := p.told("https://mdm.example.com", "secret", []byte{1, 2})

@@ -93,6 +93,13 @@ func LeavesWithDevice(d enroll.Device) bool {
 	return true
 }
 
+// WaitsForGroup says whether a row follows when the default groups of its account
+// change, as long as it is in none: it came by DEP, and its device has not
+// enrolled.
+func WaitsForGroup(d enroll.Device) bool {
+	return d.Sources["serial"] == enroll.SourceDEP && (d.State == enroll.StatePreEnrolled || d.State == enroll.StateInvited)
+}
+
 func platform(f Family) enroll.Platform {
 	switch f {
 	case FamilyIPhone, FamilyIPad, "iPod":

@@ -3,6 +3,7 @@ package dep
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -51,6 +52,33 @@ func checkSkips(items []string) error {
 		seen[item] = true
 	}
 	return nil
+}
+
+// Warnings are what an admin should know of a profile that is right for Apple:
+// panes that some of its devices do not have, where the key does nothing.
+func (p Profile) Warnings() []string {
+	var out []string
+	for _, key := range p.Settings.SkipSetup {
+		item := SkipItems[key]
+		switch {
+		case item.Removed != "":
+			out = append(out, fmt.Sprintf("skip_setup_items: there is no pane %s since OS %s; newer devices ignore the key.", key, item.Removed))
+		case item.Deprecated:
+			out = append(out, fmt.Sprintf("skip_setup_items: the pane %s is not shown any more.", key))
+		}
+		if item.Introduced != "" && p.admitsOlder(item) {
+			out = append(out, fmt.Sprintf("skip_setup_items: there is a pane %s since OS %s only; older devices ignore the key. minimum_os keeps them out.", key, item.Introduced))
+		}
+	}
+	return out
+}
+
+// admitsOlder says whether devices may enroll that are older than a pane.
+func (p Profile) admitsOlder(item SkipItem) bool {
+	return slices.ContainsFunc(Families, func(f Family) bool {
+		minimum := p.MinimumOS[string(f)]
+		return (item.Only == "" || item.Only == f) && (minimum == "" || enroll.OlderVersion(minimum, item.Introduced))
+	})
 }
 
 // equalJSON says whether two values are the same on the wire.

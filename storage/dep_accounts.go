@@ -171,6 +171,11 @@ func (s *Store) ChangeAccount(ctx context.Context, name string, change func(dep.
 				return err
 			}
 		}
+		if !fresh.SameGroups(old) {
+			if _, err := tx.exec(ctx, `UPDATE dep_devices SET roll_step = 'group' WHERE account_id = ? AND deleted_at = 0 AND roll_step IN ('', 'learn')`, r.ID); err != nil {
+				return err
+			}
+		}
 		if r.InstalledAt != 0 {
 			r.DueAt = micros(now())
 		}

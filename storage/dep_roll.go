@@ -2,6 +2,7 @@ package storage
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"time"
 
@@ -26,7 +27,7 @@ func (s *Store) SettleRoll(ctx context.Context, l dep.Lease, limit int, before, 
 		}
 		steps := []string{rollRemove}
 		if a.AddAsPreEnrolled {
-			steps = append(steps, rollAdd, rollLearn)
+			steps = append(steps, rollAdd, rollLearn, rollGroup)
 		}
 		var due []depDeviceRow
 		if err := tx.all(ctx, &due, selectDEPDevice+`WHERE d.account_id = ? AND d.roll_step <> '' AND `+tx.in("d.roll_step")+` AND d.deleted_at <= ? ORDER BY d.roll_step, d.serial LIMIT ?`,
@@ -65,6 +66,7 @@ func settleDEP(ctx context.Context, tx *session, a dep.Account, due []depDeviceR
 	}
 	var made, changed, leaving []deviceRow
 	joining := map[string][]string{} // by group
+	waiting := map[string]string{}   // group by ID of the row, if that has none
 	for _, d := range due {
 		row, known := onRoll[d.Serial]
 		listed, err := decode[dep.Listed](d.Facts)
@@ -84,6 +86,15 @@ func settleDEP(ctx context.Context, tx *session, a dep.Account, due []depDeviceR
 			if differs {
 				changed = append(changed, fresh)
 			}
+			if group := a.For(dep.Family(d.Family)).Group; d.RollStep == rollGroup && group != "" {
+				was, err := row.device()
+				if err != nil {
+					return err
+				}
+				if dep.WaitsForGroup(was) {
+					waiting[row.ID] = group
+				}
+			}
 		case d.RollStep == rollAdd:
 			fresh := newDeviceRow(dep.Row(d.Serial, dep.Family(d.Family), listed, at))
 			fresh.Version, fresh.UpdatedAt = 1, micros(at)
@@ -101,6 +112,12 @@ func settleDEP(ctx context.Context, tx *session, a dep.Account, due []depDeviceR
 	}
 	if err := leaveDEP(ctx, tx, leaving); err != nil {
 		return err
+	}
+	if err := withoutGroup(ctx, tx, waiting); err != nil {
+		return err
+	}
+	for _, id := range slices.Sorted(maps.Keys(waiting)) {
+		joining[waiting[id]] = append(joining[waiting[id]], id)
 	}
 	return joinDEP(ctx, tx, joining, at)
 }
@@ -153,6 +170,23 @@ func leaveDEP(ctx context.Context, tx *session, rows []deviceRow) error {
 		}
 	}
 	return deleteDevices(ctx, tx, gone)
+}
+
+// withoutGroup leaves only those rows that are in no static group: nobody has
+// sorted them yet.
+func withoutGroup(ctx context.Context, tx *session, waiting map[string]string) error {
+	if len(waiting) == 0 {
+		return nil
+	}
+	var sorted []string
+	if err := tx.all(ctx, &sorted, `SELECT DISTINCT m.device_id FROM memberships m JOIN device_groups g ON g.id = m.group_id WHERE g.rule = '' AND `+tx.in("m.device_id"),
+		tx.list(slices.Collect(maps.Keys(waiting)))); err != nil {
+		return err
+	}
+	for _, id := range sorted {
+		delete(waiting, id)
+	}
+	return nil
 }
 
 // joinDEP makes new rows members of their default groups. A group that has been

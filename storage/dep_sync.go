@@ -16,6 +16,7 @@ import (
 const (
 	rollAdd    = "add"
 	rollLearn  = "learn"
+	rollGroup  = "group" // the default groups have changed
 	rollRemove = "remove"
 )
 

@@ -35,7 +35,7 @@ func (c *adeGet) Run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return err
 	}
-	return s.show(raw, append(adeColumns, columns("settings", "minimum_os", "uuid=apple.uuid")...))
+	return s.show(raw, append(adeColumns, columns("settings", "minimum_os", "uuid=apple.uuid", "warnings")...))
 }
 
 // maxADE is the most that the API takes of a profile.
@@ -56,7 +56,7 @@ func (c *adePut) Run(ctx context.Context, s *Session) error {
 	if err := json.Unmarshal(data, &object); err != nil {
 		return usage("", "%s is not a JSON object: %v", c.File, err)
 	}
-	for _, told := range []string{"name", "version", "apple", "pending", "problem", "created_at", "updated_at"} {
+	for _, told := range []string{"name", "version", "apple", "pending", "problem", "warnings", "created_at", "updated_at"} {
 		delete(object, told) // so that what get gave can be put
 	}
 	raw, err := s.do(ctx, put(c.path("profiles", c.Name), object))

@@ -151,6 +151,29 @@ func TestDEPSettingChanges(t *testing.T) {
 	})
 }
 
+// When the default group changes, rows join that nobody has sorted yet.
+func TestDEPDefaultGroupChanges(t *testing.T) {
+	onPrograms(t, simdep.Options{}, func(p *program) {
+		devices := simdep.Fixture("F", 4) // the second and the fourth are iPads
+		p.add(p.server, devices...)
+		p.synced(berlin)
+		p.must(p.store.CreateGroup(p.ctx, enroll.Group{ID: enroll.NewID(), Name: "Sorted"}))
+		p.must(p.store.ChangeMembers(p.ctx, "Sorted", []string{devices[2].Serial}, nil))
+		p.change(berlin, dep.Input{Default: &dep.NamedDefault{Group: "First", Profile: "Standard"}})
+		p.synced(berlin)
+		p.change(berlin, dep.Input{Default: &dep.NamedDefault{Group: "Second", Profile: "Standard"}})
+		p.add(p.server, simdep.Fixture("G", 1)...)
+		p.synced(berlin)
+		for serial, want := range map[string]string{devices[0].Serial: "First", devices[1].Serial: "First", devices[2].Serial: "Sorted", simdep.Fixture("G", 1)[0].Serial: "Second"} {
+			groups, err := p.store.GroupsOf(p.ctx, p.row(serial).ID)
+			p.must(err)
+			if len(groups) != 1 || groups[0].Name != want {
+				t.Errorf("%s is in %v, want %s", serial, groups, want)
+			}
+		}
+	})
+}
+
 // Whose row it was first is asked when the device leaves.
 func TestDEPMergesWithRows(t *testing.T) {
 	onPrograms(t, simdep.Options{}, func(p *program) {
@@ -179,7 +202,7 @@ func TestDEPMergesWithRows(t *testing.T) {
 
 // A device that moves to another account keeps its row, in whatever order the
 // accounts are looked at.
-func TestDEPDeviceMovesBetweenAccounts(t *testing.T) {
+func TestDEPDeviceInTwoAccountsAndMoving(t *testing.T) {
 	onPrograms(t, simdep.Options{}, func(p *program) {
 		const hamburg = "Hamburg"
 		other := p.at(hamburg)
@@ -286,6 +309,10 @@ func TestDEPProfileVersions(t *testing.T) {
 		_, _, _, err = p.accounts.PutProfile(p.ctx, berlin, "Standard", dep.ProfileInput{Settings: &dep.ProfileSettings{Department: "HR"}})
 		p.must(err)
 		p.failed(berlin, "ade_profile_refused")
+		since := p.failed(berlin, "ade_profile_refused").Sync.Problem.Since // it stays until it is mended
+		if refused, err := p.store.Profile(p.ctx, berlin, "Standard"); err != nil || refused.Problem == nil || refused.Problem.Since.After(since) {
+			t.Errorf("the profile does not say why: %+v, %v", refused.Problem, err)
+		}
 		p.allAssigned(p.server, 2)
 		_, _, _, err = p.accounts.PutProfile(p.ctx, berlin, "Standard", dep.ProfileInput{Settings: &dep.ProfileSettings{Department: "Sales"}})
 		p.must(err)

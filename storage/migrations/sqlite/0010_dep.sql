@@ -66,7 +66,8 @@ CREATE TABLE dep_versions (
 CREATE INDEX dep_versions_by_profile ON dep_versions (profile_id, version);
 
 -- What Apple said of each device last. deleted_at 0: it is listed. roll_step is
--- what the roll is to do with it: 'add', 'learn', 'remove' or nothing. retry_at
+-- what the roll is to do with it: 'add', 'learn',
+-- 'group', 'remove' or nothing. retry_at
 -- is when the next attempt to assign may be made.
 CREATE TABLE dep_devices (
     account_id     TEXT NOT NULL REFERENCES dep_accounts (id) ON DELETE CASCADE,
