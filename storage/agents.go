@@ -277,7 +277,7 @@ func (s *Store) FinishWake(ctx context.Context, w android.Wake, o android.WakeOu
 				return err
 			}
 		}
-		_, err := tx.exec(ctx, `UPDATE pushes SET lease_until = 0, reason = ?, attempts = CASE WHEN ? = 0 THEN 0 ELSE attempts + 1 END,
+		_, err := tx.exec(ctx, `UPDATE pushes SET lease_until = 0, reason = ?, attempts = CASE WHEN CAST(? AS bigint) = 0 THEN 0 ELSE attempts + 1 END,
 				pushed_at = CASE WHEN ? > pushed_at THEN ? ELSE pushed_at END,
 				due_at = CASE WHEN generation = ? AND due_at > 0 THEN CAST(? AS bigint) ELSE due_at END WHERE enrollment_id = ?`,
 			o.Reason, micros(o.RetryAt), micros(o.SentAt), micros(o.SentAt), w.Generation, micros(o.RetryAt), w.EnrollmentID)
