@@ -232,7 +232,12 @@ func testDEP(t *testing.T, open func(t *testing.T) *storage.Store) {
 			entry, err := w.Entry(w.ctx, "the secret")
 			w.ok(err)
 			d.want("entry", entry, dep.Entry{ProfileID: p.ID, AccountID: d.account.ID, Authentication: dep.AuthenticationRequest, MinimumOS: map[string]string{"iPad": "26"}, AwaitConfigured: true})
+			byID, err := w.EntryOf(w.ctx, p.ID)
+			w.ok(err)
+			d.want("entry by its ID", byID, entry)
 			_, err = w.Entry(w.ctx, "another")
+			w.kind(err, enroll.KindNotFound)
+			_, err = w.EntryOf(w.ctx, "another")
 			w.kind(err, enroll.KindNotFound)
 			todo, err := w.Definitions(w.ctx, d.account.ID)
 			w.ok(err)
@@ -252,6 +257,39 @@ func testDEP(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.ok(w.DeleteProfile(w.ctx, "Berlin", "Standard"))
 			_, err = w.Entry(w.ctx, "the secret")
 			w.kind(err, enroll.KindNotFound)
+		},
+		"a refused profile stays among those to be told, with the reason": func(w *world) {
+			d := w.dep("Berlin", true)
+			p, _, _, err := w.ChangeProfile(w.ctx, "Berlin", "Standard", "the secret", func(*dep.Profile) (dep.Profile, error) {
+				return dep.Profile{ID: enroll.NewID(), Version: 1, CreatedAt: start, UpdatedAt: start}, nil
+			})
+			w.ok(err)
+			w.ok(w.DefinitionRefused(w.ctx, d.lease, p.ID, 1, dep.Problem{Code: "dep_magic_invalid", Since: at(5)}))
+			todo, err := w.Definitions(w.ctx, d.account.ID)
+			w.ok(err)
+			if len(todo) != 1 || todo[0].Profile.Problem == nil || todo[0].Profile.Problem.Code != "dep_magic_invalid" {
+				w.Fatalf("to be told: %+v", todo)
+			}
+		},
+		"misses are counted by source and window": func(w *world) {
+			tooMany := func(source string, second int) bool {
+				many, err := w.TooMany(w.ctx, source, 2, time.Minute, at(second))
+				w.ok(err)
+				return many
+			}
+			for second := range 2 {
+				if tooMany("here", second) {
+					w.Fatalf("too many after %d", second)
+				}
+				w.ok(w.Missed(w.ctx, "here", time.Minute, at(second)))
+			}
+			if !tooMany("here", 2) || tooMany("there", 2) || tooMany("here", 61) {
+				w.Errorf("too many: here %v, there %v, later %v", tooMany("here", 2), tooMany("there", 2), tooMany("here", 61))
+			}
+			w.ok(w.Missed(w.ctx, "here", time.Minute, at(61)))
+			if tooMany("here", 62) {
+				w.Error("an old window counts")
+			}
 		},
 		"rows stay when their account goes": func(w *world) {
 			d := w.dep("Berlin", true)
