@@ -197,6 +197,7 @@ func (r routes) policies() {
 	r.policyBindings()
 	r.policyVersions()
 	r.policyRollout()
+	r.policyReceipt()
 	r.policySchema()
 	r.effectivePolicy()
 }

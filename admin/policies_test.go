@@ -108,7 +108,10 @@ func TestEffectivePolicy(t *testing.T) {
 	s.do("POST /groups/Sales/members", `{"add":["LISTED"]}`).want(200)
 	s.do("PUT /policies/base", `{"document":{"restrictions":{"sms":"deny"}}}`).want(200).says(`"pointer":"/restrictions/sms"`, `"devices":1`, `"example":"LISTED"`)
 
-	// So does a binding.
+	s.do("GET /policies/base/receipt", "").want(200).is("items.0.serial=LISTED", "items.0.state=not_enrolled", "items.0.version=", "items.0.items=[]", "items.1=")
+	s.do("GET /policies/none/receipt", "").want(404).is("code=policy_unknown")
+
+	// A binding says so, too.
 	s.do("PUT /policies/late", `{"document":{"restrictions":{"sms":"deny"}}}`).want(201).is("warnings=[]")
 	s.do("POST /policies/late/bindings", `{"group":"Sales"}`).want(200).is("changed=true", "warnings.0.code=platform", "warnings.0.example=LISTED")
 	s.do("POST /policies/late/bindings", `{"serial":"LISTED"}`).want(200).is("warnings.0.pointer=/restrictions/sms", "warnings.0.devices=1")

@@ -1,6 +1,9 @@
 package policy
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Receipt is what a device got of its policies, for the admin.
 type Receipt struct {
@@ -8,7 +11,90 @@ type Receipt struct {
 	EnrolledAt   time.Time
 	CompletedAt  time.Time // last final answer, once nothing is open; zero before
 	Items        []ReceiptItem
-	Notes        []Note // what is not sent, and why
+	Notes        []Note           // what is not sent, and why
+	Versions     map[string]int64 // of the policies in the last plan, by their names
+	Due          bool             // there is to be another plan
+}
+
+// Complete says when a receipt was complete.
+func (r *Receipt) Complete() {
+	r.CompletedAt = time.Time{}
+	last := time.Time{}
+	for _, i := range r.Items {
+		if i.FinishedAt.IsZero() {
+			return
+		}
+		if i.FinishedAt.After(last) {
+			last = i.FinishedAt
+		}
+	}
+	if !r.Due {
+		r.CompletedAt = last
+	}
+}
+
+// PolicyReceipt is what one device got of one policy.
+type PolicyReceipt struct {
+	Serial      string
+	Enrolled    bool
+	Version     int64 // in the last plan; 0: in none yet
+	CompletedAt time.Time
+	Items       []ReceiptItem
+	Notes       []Note
+	due         bool
+}
+
+// Of is the part of a receipt that comes from a policy.
+func (r Receipt) Of(policy, serial string) PolicyReceipt {
+	from := func(f From) bool { return f.Policy == policy }
+	part := Receipt{Due: r.Due}
+	for _, i := range r.Items {
+		if slices.ContainsFunc(i.Policies, from) {
+			part.Items = append(part.Items, i)
+		}
+	}
+	for _, n := range r.Notes {
+		if slices.ContainsFunc(n.Policies, from) {
+			part.Notes = append(part.Notes, n)
+		}
+	}
+	part.Complete()
+	return PolicyReceipt{Serial: serial, Enrolled: r.EnrollmentID != "", Version: r.Versions[policy], CompletedAt: part.CompletedAt, Items: part.Items, Notes: part.Notes, due: r.Due}
+}
+
+// PolicyState is where a policy stands on a device.
+type PolicyState string
+
+// The states of a policy.
+const (
+	PolicyNotEnrolled PolicyState = "not_enrolled"
+	PolicyWaiting     PolicyState = "waiting" // something of it is open
+	PolicyFailed      PolicyState = "failed"  // something of it was refused, or cannot be sent
+	PolicyApplied     PolicyState = "applied"
+)
+
+// State is where the policy stands.
+func (r PolicyReceipt) State() PolicyState {
+	if !r.Enrolled {
+		return PolicyNotEnrolled
+	}
+	if r.due || r.Version == 0 {
+		return PolicyWaiting
+	}
+	state := PolicyApplied
+	for _, i := range r.Items {
+		switch i.State() {
+		case ItemApplied:
+		case ItemFailed:
+			state = PolicyFailed
+		default:
+			return PolicyWaiting
+		}
+	}
+	if slices.ContainsFunc(r.Notes, func(n Note) bool { return n.State == NoteFailed }) {
+		state = PolicyFailed
+	}
+	return state
 }
 
 // TimeToPolicy is the time from the enrollment to the last final answer; zero

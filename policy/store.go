@@ -32,6 +32,9 @@ type Store interface {
 	// Reaching lists the policies that reach a device, each once: its own, its
 	// user's, then its groups' by the groups' names.
 	Reaching(ctx context.Context, r Reach) ([]Bound, error)
+	// PolicyReceipts are what the devices that a policy is bound to got of it,
+	// by serial; the cursor of a page is a serial. enroll.KindNotFound.
+	PolicyReceipts(ctx context.Context, name string, p enroll.Page) ([]PolicyReceipt, error)
 }
 
 // Target is what a policy is bound to: a group, a device, or a user.

@@ -2,13 +2,9 @@ package storage
 
 import (
 	"context"
-	"database/sql"
-	"errors"
 	"time"
 
-	"rollcall/android"
 	"rollcall/enroll"
-	"rollcall/mdm"
 	"rollcall/policy"
 )
 
@@ -189,64 +185,4 @@ func identityEnds(ctx context.Context, tx *session, enrollments []enrollmentRow)
 		out[r.Fingerprint] = instant(r.ExpiresAt)
 	}
 	return out, nil
-}
-
-// Receipt implements policy.DeliveryStore. It is complete when nothing is open
-// and no plan is wanted; enroll.KindNotFound when the device never enrolled.
-func (s *Store) Receipt(ctx context.Context, deviceID string) (policy.Receipt, error) {
-	var receipt policy.Receipt
-	err := s.read(ctx, func(tx *session) error {
-		receipt = policy.Receipt{}
-		e, err := findEnrollment(ctx, tx, `e.device_id = ? AND e.user_id = '' ORDER BY e.id DESC LIMIT 1`, deviceID)
-		if errors.Is(err, sql.ErrNoRows) {
-			return enroll.Errorf(enroll.KindNotFound, "enrollment_unknown", "the device has not enrolled yet")
-		}
-		if err != nil {
-			return err
-		}
-		receipt.EnrollmentID, receipt.EnrolledAt = e.ID, instant(e.EnrolledAt)
-		items, err := deliveredTo(ctx, tx, []string{e.ID})
-		if err != nil {
-			return err
-		}
-		var open bool
-		if err := tx.get(ctx, &open, `SELECT EXISTS (SELECT 1 FROM deliveries WHERE device_id = ? AND due_at > 0)`, deviceID); err != nil {
-			return err
-		}
-		var last int64
-		var told []policy.Note // by the device
-		for _, i := range items[e.ID] {
-			d, err := s.delivered(i)
-			if err != nil {
-				return err
-			}
-			open = open || i.FinishedAt == 0
-			last = max(last, i.FinishedAt)
-			item := policy.ReceiptItem{Key: i.Key, Title: i.Title, Removal: i.Removal, Policies: d.Policies, CommandID: i.CommandID,
-				RequestType: i.RequestType, Command: d.State, NotNow: i.NotNow, Attempts: i.Attempts, Tries: i.Tries, Reason: i.Reason, Error: i.Error,
-				QueuedAt: d.QueuedAt, SentAt: instant(i.SentAt), FinishedAt: d.FinishedAt}
-			if e.State == string(mdm.EnrollmentActive) {
-				item.RetryAt = policy.NextTry(d)
-			}
-			receipt.Items = append(receipt.Items, item)
-			if i.RequestType == "set_policy" && d.Result != nil {
-				told = android.NotApplied(d.Result)
-			}
-		}
-		if !open {
-			receipt.CompletedAt = instant(last)
-		}
-		var notes string
-		if err := tx.get(ctx, &notes, `SELECT notes FROM delivery_notes WHERE enrollment_id = ?`, e.ID); errors.Is(err, sql.ErrNoRows) {
-			receipt.Notes = told
-			return nil
-		} else if err != nil {
-			return err
-		}
-		if receipt.Notes, err = decode[[]policy.Note](notes); err == nil {
-			receipt.Notes = append(receipt.Notes, told...)
-		}
-		return err
-	})
-	return receipt, err
 }

@@ -1,7 +1,9 @@
 package storagetest
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -119,6 +121,55 @@ func testDelivery(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if all, err := w.Situations(w.ctx, []string{"nobody"}); err != nil || len(all) != 0 {
 				w.Fatalf("situations of nobody: %v, %v", all, err)
 			}
+		},
+		"what devices got of a policy": func(w *world) {
+			w.policy("p", "one")
+			w.policy("q", "one")
+			w.bind("p", policy.Target{Serial: w.device("BBB").Serial})
+			w.bind("p", policy.Target{Serial: w.device("CCC").Serial})
+			e := w.enroll("AAA", fingerprint(1))
+			w.ok(w.CreateGroup(w.ctx, enroll.Group{ID: enroll.NewID(), Name: "All"}))
+			w.ok(w.ChangeMembers(w.ctx, "All", []string{"AAA"}, nil))
+			w.bind("p", policy.Target{Group: "All"})
+			states := func(want string) {
+				w.Helper()
+				var got []string
+				for after := ""; ; {
+					page, err := w.PolicyReceipts(w.ctx, "p", enroll.Page{After: after, Limit: 2})
+					w.ok(err)
+					for _, r := range page {
+						got = append(got, fmt.Sprintf("%s %s %d %d %d", r.Serial, r.State(), r.Version, len(r.Items), len(r.Notes)))
+						after = r.Serial
+					}
+					if len(page) < 2 {
+						break
+					}
+				}
+				if diff := cmp.Diff(want, strings.Join(got, ", ")); diff != "" {
+					w.Fatal(diff)
+				}
+			}
+			const others = ", BBB not_enrolled 0 0 0, CCC not_enrolled 0 0 0"
+			states("AAA waiting 0 0 0" + others)
+			sit, err := w.situation(e.DeviceID)
+			w.ok(err)
+			ours, theirs := command("profile:a", "h1"), command("profile:b", "h2")
+			ours.Policies, theirs.Policies = []policy.From{{Policy: "p", Via: "group:All"}}, []policy.From{{Policy: "q", Via: "device"}}
+			plan := policy.Commit{Due: w.claim(1)[0], EnrollmentID: e.ID, Commands: []policy.Command{ours, theirs}, Versions: map[string]int64{sit.Policies[0].ID: 1},
+				Notes: []policy.Note{{State: policy.NoteUnsupported, Pointer: "/a", Policies: ours.Policies}, {State: policy.NoteFailed, Pointer: "/b", Policies: theirs.Policies}}}
+			w.ok(w.Store.Commit(w.ctx, []policy.Commit{plan}, at(10)))
+			states("AAA waiting 1 1 1" + others)
+			if r, err := w.Receipt(w.ctx, e.DeviceID); err != nil || !cmp.Equal(r.Versions, map[string]int64{"p": 1}) {
+				w.Fatalf("receipt %+v, %v", r, err)
+			}
+			_, err = w.HandOut(w.ctx, e.ID, at(11), time.Minute)
+			w.ok(err)
+			w.acknowledge(e.ID, ours.ID, 12)
+			states("AAA applied 1 1 1" + others)
+			w.policy("p", "two")
+			states("AAA waiting 1 1 1" + others)
+			_, err = w.PolicyReceipts(w.ctx, "none", enroll.Page{})
+			w.kind(err, enroll.KindNotFound)
 		},
 		"a command handed out meanwhile keeps its item": func(w *world) {
 			e := w.enroll("AAA", fingerprint(1))

@@ -23,6 +23,7 @@ type PolicyCommands struct {
 	Versions policyVersions `cmd:"" help:"List the versions of a policy."`
 	Compare  policyCompare  `cmd:"" help:"Tell where two versions of a policy differ."`
 	Restore  policyRestore  `cmd:"" help:"Roll a policy back: a new version with the content of an old one."`
+	Receipt  policyReceipt  `cmd:"" help:"Show what devices got of a policy."`
 	Rollout  policyRollout  `cmd:"" help:"Show or set how new versions reach devices."`
 	Schema   policySchema   `cmd:"" help:"Print the JSON Schema of policy documents."`
 }

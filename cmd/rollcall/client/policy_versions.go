@@ -6,6 +6,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 )
 
 type policyVersions struct{ onePolicy }
@@ -99,4 +100,28 @@ func (s *Session) printJSON(raw json.RawMessage) error {
 	enc := json.NewEncoder(os.Stdout)
 	enc.SetIndent("", "  ")
 	return enc.Encode(raw)
+}
+
+type policyReceipt struct {
+	onePolicy
+	limited
+}
+
+// Run implements the command.
+func (c *policyReceipt) Run(ctx context.Context, s *Session) error {
+	open := column{name: "not_applied", of: func(r record) string {
+		var titles []string
+		for _, i := range r.list("items") {
+			if state := i.text("state"); state != "applied" {
+				titles = append(titles, i.text("title")+" ("+state+")")
+			}
+		}
+		for _, n := range r.list("notes") {
+			if state := n.text("state"); state != "note" {
+				titles = append(titles, n.text("pointer")+" ("+state+")")
+			}
+		}
+		return strings.Join(titles, ", ")
+	}}
+	return s.list(ctx, join("policies", c.Name, "receipt"), nil, c.Limit, append(columns("serial", "state", "version", "completed=completed_at"), open))
 }
