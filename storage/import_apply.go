@@ -3,6 +3,7 @@ package storage
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"rollcall/enroll"
@@ -270,10 +271,17 @@ func linkGroups(ctx context.Context, tx *session, name string, adding bool, ids 
 	if _, err := tx.exec(ctx, `UPDATE device_groups SET updated_at = ? WHERE id = ?`, micros(now), group); err != nil {
 		return err
 	}
+	change := removeMembers
 	if adding {
-		return addMembers(ctx, tx, group, ids)
+		change = addMembers
 	}
-	return removeMembers(ctx, tx, group, ids)
+	// For a long list PostgreSQL would read the whole roll.
+	for part := range slices.Chunk(ids, importChunk) {
+		if err := change(ctx, tx, group, part); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func linkPolicies(ctx context.Context, tx *session, name string, adding bool, ids []string, _ time.Time) error {
