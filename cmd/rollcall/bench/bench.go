@@ -28,6 +28,8 @@ const (
 	partPolicy      part = "policy"
 	partADE         part = "ade"
 	partDEP         part = "dep"
+	partAMAPI       part = "amapi"
+	partAgent       part = "agent"
 )
 
 // scale is how much of everything.
@@ -50,14 +52,15 @@ type scale struct {
 	Managed   int // enrolled devices of a policy
 	Listed    int // devices of a DEP account
 	Changed   int // that Apple adds to it
+	Waiting   int // agents that wait for a wake
 }
 
 // The scales of a whole measurement and of a look whether everything works.
 var (
 	whole = scale{Runs: 3, Keys: 16, Phones: 200, Load: 5 * time.Second, Warm: time.Second, Peer: []int{1, 4, 128}, PeerLoad: 2 * time.Second,
-		Past: 10_000, Commands: 40, Pushes: 20_000, Import: 100_000, File: 64 << 20, Roll: 1_000_000, Decisions: 2_000, Pages: 20, Managed: 10_000, Listed: 100_000, Changed: 1_000}
+		Past: 10_000, Commands: 40, Pushes: 20_000, Import: 100_000, File: 64 << 20, Roll: 1_000_000, Decisions: 2_000, Pages: 20, Managed: 10_000, Listed: 100_000, Changed: 1_000, Waiting: 10_000}
 	quick = scale{Runs: 1, Keys: 8, Phones: 24, Load: time.Second, Warm: 200 * time.Millisecond, Peer: []int{1}, PeerLoad: 500 * time.Millisecond,
-		Past: 500, Commands: 25, Pushes: 1_000, Import: 2_000, File: 1 << 20, Roll: 50_000, Decisions: 300, Pages: 5, Managed: 500, Listed: 5_000, Changed: 200}
+		Past: 500, Commands: 25, Pushes: 1_000, Import: 2_000, File: 1 << 20, Roll: 50_000, Decisions: 300, Pages: 5, Managed: 500, Listed: 5_000, Changed: 200, Waiting: 300}
 )
 
 // wholeTimeout ends a measurement that hangs.
@@ -68,7 +71,7 @@ type Measure struct {
 	Write  string   `help:"File for the document; default: standard output." type:"path"`
 	Quick  bool     `help:"A look whether everything works, in under a minute. The figures mean little."`
 	Engine []string `help:"Databases to measure on." enum:"postgres,sqlite" default:"postgres,sqlite"`
-	Only   []string `help:"Parts to measure; default: all." enum:"enroll,idle,acknowledge,first,push,import,file,gate,list,export,policy,ade,dep"`
+	Only   []string `help:"Parts to measure; default: all." enum:"enroll,idle,acknowledge,first,push,import,file,gate,list,export,policy,ade,dep,agent,amapi"`
 	Runs   int      `help:"Runs of each part, instead of the usual number." hidden:""`
 	Keep   string   `help:"Folder to keep CPU profiles of every part in." type:"path" hidden:""`
 
@@ -161,7 +164,7 @@ func (m *Measure) on(ctx context.Context, name string, s scale) (*result, error)
 	defer e.stop()
 	b := &bench{Measure: m, scale: s, engine: e, dir: dir,
 		result: &result{Engine: name, Figures: map[figure]series{}, Costs: map[part]cost{}, Peer: map[int]load{}, Profiles: map[part]string{}, Slowest: map[figure]string{}}}
-	if err := errors.Join(b.withServer(ctx), b.withRoll(ctx), b.withPolicy(ctx), b.withDEP(ctx)); err != nil {
+	if err := errors.Join(b.withServer(ctx), b.withRoll(ctx), b.withPolicy(ctx), b.withDEP(ctx), b.withAMAPI(ctx)); err != nil {
 		return nil, err
 	}
 	return b.result, nil
@@ -186,7 +189,7 @@ type step struct {
 
 // withServer measures what a server answers whose roll is small.
 func (b *bench) withServer(ctx context.Context) error {
-	if !slices.ContainsFunc([]part{partEnroll, partIdle, partAcknowledge, partFirst, partPush, partImport, partFile}, b.wants) {
+	if !slices.ContainsFunc([]part{partEnroll, partIdle, partAcknowledge, partFirst, partPush, partImport, partFile, partAgent}, b.wants) {
 		return nil
 	}
 	s, err := b.open(ctx, "rollcall_bench")
@@ -206,7 +209,7 @@ func (b *bench) withServer(ctx context.Context) error {
 	// connect, history comes after the runs without, and the rows made in bulk
 	// come last.
 	return b.steps(ctx, []step{{partEnroll, s.enrollments}, {partIdle, s.idles}, {partAcknowledge, s.acknowledgements}, {partFirst, s.firstCheckIns}, {partPush, s.pushes},
-		{partImport, s.imports}, {partFile, s.largeFile}})
+		{partImport, s.imports}, {partFile, s.largeFile}, {partAgent, s.agents}})
 }
 
 // steps measures those parts that are wanted.

@@ -91,6 +91,8 @@ var partNames = []struct {
 	{partPolicy, "Policy change", "device"},
 	{partADE, "ADE enrollment", "phone"},
 	{partDEP, "DEP delta", "device"},
+	{partAMAPI, "Notification of Google's", "notification"},
+	{partAgent, "Idle check-in of an agent", "request"},
 }
 
 func (r *report) costs(b *strings.Builder) {
@@ -106,7 +108,7 @@ func (r *report) costs(b *strings.Builder) {
 			if e.Engine == postgres {
 				database = c.each(c.Postgres)
 			}
-			if p.part == partGate || p.part == partPolicy {
+			if p.part == partGate || p.part == partPolicy || p.part == partAMAPI {
 				load = "none"
 			}
 			fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %.0f %% |\n", p.name, engineName(e.Engine), c.each(c.Server), database, load, 100*c.busy(r.Machine.Cores))
@@ -237,6 +239,8 @@ func (r *report) method(b *strings.Builder) {
 - **DEP**: the simulated DEP service runs in the measuring process. The clock runs from the upload of the server token (the first list), or from POST .../sync
   (the delta), until every device has its profile at Apple and the account is up to date; every device becomes a row of the roll and a member of a group. What Apple tells of the first
   assignment itself, a modification for each device, is taken before the delta.
+- **Android Management API**: the connector against a Google in the measuring process that takes everything and counts. The change runs from the plan to the
+  last device noted as assigned; the notifications are one STATUS_REPORT of each device, with which its policy is acknowledged, from storing to the last processed.
 - **Pushes**: %s rows of the outbox come due at once. The clock runs from the first push that the simulator accepts until the last result is stored.
 - **Memory**: VmRSS of the server's process, at rest after a restart on the database with its enrolled phones.
 `, s.Phones, s.Load, s.Warm, s.Commands, s.Keys, s.Pages, thousands(float64(s.Pushes)))

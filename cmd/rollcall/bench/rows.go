@@ -49,7 +49,16 @@ const (
 	memoryDEPFlat figure = "memory.dep.flat"
 	depDelta      figure = "dep.delta"
 	memoryRest    figure = "memory.rest"
-	memoryLoad    figure = "memory.load"
+
+	agentEnrollRate    figure = "agent.enroll.rate"
+	amapiNotifications figure = "amapi.notifications"
+	amapiChange        figure = "amapi.change"
+	amapiCalls         figure = "amapi.calls"
+	agentEnrollP95     figure = "agent.enroll.p95"
+	agentRate          figure = "agent.rate"
+	agentP95           figure = "agent.p95"
+	memoryWaiting      figure = "memory.waiting"
+	memoryLoad         figure = "memory.load"
 )
 
 // row is one line of the table: what is measured, in which unit, and what
@@ -80,6 +89,11 @@ var rows = []row{
 	{figure: enrollRate, what: "Full OTA enrollment including SCEP, 8 in parallel (phones' keys made beforehand)", unit: perSecond, least: 60, part: partEnroll},
 	{figure: enrollP50, what: "· p50", unit: milliseconds, part: partEnroll},
 	{figure: enrollP95, what: "· p95", unit: milliseconds, part: partEnroll},
+	{figure: agentEnrollRate, what: "Android agent: enrollment with a token, 8 in parallel", unit: perSecond, least: 150, part: partAgent},
+	{figure: agentEnrollP95, what: "· p95", unit: milliseconds, part: partAgent},
+	{figure: agentRate, what: "Android agent: idle check-in, 16 workers", unit: perSecond, least: 3000, part: partAgent},
+	{figure: agentP95, what: "· p95", unit: milliseconds, part: partAgent},
+	{figure: memoryWaiting, what: "Memory of the server while %s agents wait (RSS, greatest)", number: func(s scale) int { return s.Waiting }, unit: mebibytes, most: 300, part: partAgent},
 	{figure: gateP50, what: "Gate decision at %s rows, p50", number: func(s scale) int { return s.Roll }, unit: milliseconds, part: partGate},
 	{figure: gateP99, what: "· p99", unit: milliseconds, most: 5, part: partGate},
 	{figure: gateRate, what: "· 8 at a time", unit: perSecond, part: partGate},
@@ -103,6 +117,9 @@ var rows = []row{
 	{figure: memoryDEP, what: "· memory of the server (RSS, greatest)", unit: mebibytes, most: 200, part: partDEP},
 	{figure: memoryDEPFlat, what: "· ÷ that with a tenth of the devices", unit: times, most: 1.5, part: partDEP},
 	{figure: depDelta, what: "DEP: delta of %s", number: func(s scale) int { return s.Changed }, unit: seconds, most: 3, part: partDEP},
+	{figure: amapiNotifications, what: "Android Management API: %s notifications stored and processed", number: func(s scale) int { return s.Managed }, unit: seconds, most: 30, part: partAMAPI},
+	{figure: amapiChange, what: "· policy change for %s devices that share it: planned, queued, given to Google", number: func(s scale) int { return s.Managed }, unit: seconds, part: partAMAPI},
+	{figure: amapiCalls, what: "· calls to Google that it takes", unit: calls, most: 10, part: partAMAPI},
 	{figure: pushRate, what: "APNs pushes, from the outbox to the simulator and back", unit: perSecond, least: 5000, part: partPush},
 	{figure: memoryRest, what: "Memory of the server at rest (RSS)", unit: mebibytes, most: 60, part: partIdle},
 	{figure: memoryLoad, what: "Memory of the server under the Idle load (RSS, greatest)", unit: mebibytes, most: 200, part: partIdle},
@@ -139,6 +156,7 @@ const (
 	seconds      unit = "s"
 	mebibytes    unit = "MiB"
 	times        unit = "×"
+	calls        unit = "calls"
 )
 
 func (u unit) format(v float64) string {
