@@ -183,8 +183,10 @@ func (d *Deliverer) plan(ctx context.Context, planner *Planner, due Due, s Situa
 		}
 	}
 	plan := Diff(items, s.Delivered, now)
-	if !again.IsZero() {
-		plan.again(again)
+	for _, at := range []time.Time{again, s.Turn} {
+		if !at.IsZero() {
+			plan.again(at)
+		}
 	}
 	if s.Awaiting {
 		release(&plan, s, d.options.AwaitTimeout, now)

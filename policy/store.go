@@ -83,6 +83,7 @@ type Situation struct {
 	UserEnrollment bool
 	Awaiting       bool // the device waits in Setup Assistant
 	Policies       []Bound
+	Turn           time.Time // when its turn comes in a limited roll-out; zero: it came
 	Delivered      []Delivered
 	Supported      map[string]bool // types of declarations it knows; nil: it has not said
 

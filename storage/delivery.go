@@ -41,9 +41,9 @@ func (s *Store) ClaimDue(ctx context.Context, now time.Time, lease time.Duration
 	}
 	err := s.write(ctx, func(tx *session) error {
 		rows = nil
-		if _, err := tx.exec(ctx, `UPDATE deliveries SET due_at = again_at, again_at = 0, generation = generation + 1 WHERE device_id IN (
-				SELECT o.device_id FROM deliveries o WHERE o.again_at > 0 AND o.again_at <= ? ORDER BY o.again_at LIMIT ?`+tx.skipLocked()+`)`,
-			micros(now), limit); err != nil {
+		if _, err := tx.exec(ctx, `UPDATE deliveries SET due_at = again_at, again_at = 0, generation = generation + 1, turn_at = CASE WHEN turn_at <= ? THEN 0 ELSE turn_at END
+			WHERE device_id IN (SELECT o.device_id FROM deliveries o WHERE o.again_at > 0 AND o.again_at <= ? ORDER BY o.again_at LIMIT ?`+tx.skipLocked()+`)`,
+			micros(now), micros(now), limit); err != nil {
 			return err
 		}
 		return tx.all(ctx, &rows, `WITH due AS MATERIALIZED (SELECT device_id FROM deliveries WHERE due_at > 0 AND lease_until <= ?

@@ -34,7 +34,8 @@ func (s *Store) markPolicyDue(ctx context.Context, tx *session, p policy.Policy)
 	return s.markAgain(ctx, tx, devices, p.Rollout.At)
 }
 
-// markAgain has each of the devices planned at a time of its own, or earlier.
+// markAgain gives each of the devices its turn: then it is planned, and before
+// it keeps the versions it has.
 func (s *Store) markAgain(ctx context.Context, tx *session, devices []string, at func(n int, start time.Time) time.Time) error {
 	type again struct {
 		DeviceID string `json:"device_id"`
@@ -48,9 +49,9 @@ func (s *Store) markAgain(ctx context.Context, tx *session, devices []string, at
 		for i, id := range part {
 			rows[i] = again{id, micros(at(first+i, start))}
 		}
-		if _, err := tx.exec(ctx, `INSERT INTO deliveries (device_id, generation, planned, due_at, lease_until, again_at)
-			SELECT r.device_id, 1, 0, 0, 0, CAST(r.at AS bigint) FROM `+tx.records("device_id text, at bigint")+` WHERE true ORDER BY r.device_id
-			ON CONFLICT (device_id) DO UPDATE SET generation = deliveries.generation + 1,
+		if _, err := tx.exec(ctx, `INSERT INTO deliveries (device_id, generation, planned, due_at, lease_until, again_at, turn_at)
+			SELECT r.device_id, 1, 0, 0, 0, CAST(r.at AS bigint), CAST(r.at AS bigint) FROM `+tx.records("device_id text, at bigint")+` WHERE true ORDER BY r.device_id
+			ON CONFLICT (device_id) DO UPDATE SET generation = deliveries.generation + 1, turn_at = excluded.turn_at,
 				again_at = CASE WHEN deliveries.again_at > 0 AND deliveries.again_at < excluded.again_at THEN deliveries.again_at ELSE excluded.again_at END`,
 			encode(rows)); err != nil {
 			return err
@@ -178,7 +179,7 @@ func (s *Store) Reaching(ctx context.Context, r policy.Reach) ([]policy.Bound, e
 			rows = append(rows, m)
 		}
 		slices.SortFunc(rows, reachRow.compare)
-		has := map[string]string{}
+		has := map[string]plannedRow{}
 		if r.DeviceID != "" {
 			if has, err = plannedVersions(ctx, tx, []string{r.DeviceID}); err != nil {
 				return err

@@ -45,27 +45,31 @@ func reachingDevices(ctx context.Context, tx *session, ids []string) ([]reachRow
 	return rows, err
 }
 
-// plannedVersions are the versions of policies in the last plans (JSON), by
-// device.
-func plannedVersions(ctx context.Context, tx *session, ids []string) (map[string]string, error) {
-	var rows []struct {
-		DeviceID string `json:"device_id"`
-		Versions string `json:"versions"`
-	}
-	if err := tx.all(ctx, &rows, `SELECT device_id, versions FROM deliveries WHERE `+tx.in("device_id"), tx.list(ids)); err != nil {
+// plannedRow is the last plan of a device.
+type plannedRow struct {
+	DeviceID string `json:"device_id"`
+	Versions string `json:"versions"` // of policies, by their IDs (JSON)
+	TurnAt   int64  `json:"turn_at"`  // in a roll-out that is limited; 0: it came
+}
+
+// plannedVersions are the last plans of devices, by ID.
+func plannedVersions(ctx context.Context, tx *session, ids []string) (map[string]plannedRow, error) {
+	var rows []plannedRow
+	if err := tx.all(ctx, &rows, `SELECT device_id, versions, turn_at FROM deliveries WHERE `+tx.in("device_id"), tx.list(ids)); err != nil {
 		return nil, err
 	}
-	out := make(map[string]string, len(rows))
+	out := make(map[string]plannedRow, len(rows))
 	for _, r := range rows {
-		out[r.DeviceID] = r.Versions
+		out[r.DeviceID] = r
 	}
 	return out, nil
 }
 
 // boundPolicies gives the policies of each device for bindings in their order;
-// planned are the versions of the last plans. A policy is read once for all
-// devices that have the same version.
-func (s *Store) boundPolicies(ctx context.Context, tx *session, rows []reachRow, planned map[string]string) (map[string][]policy.Bound, error) {
+// planned are the last plans. A policy is read once for all devices that have
+// the same version. A device whose turn in a limited roll-out has not come keeps
+// the version it has.
+func (s *Store) boundPolicies(ctx context.Context, tx *session, rows []reachRow, planned map[string]plannedRow) (map[string][]policy.Bound, error) {
 	type version struct {
 		ID      string `json:"id"`
 		Version int64  `json:"version"`
@@ -110,15 +114,19 @@ func (s *Store) boundPolicies(ctx context.Context, tx *session, rows []reachRow,
 			seen[key] = true
 		}
 		v := version{p.ID, p.Version}
-		if p.Rollout.Staged() {
+		last := planned[r.DeviceID]
+		waits := p.Rollout.PerMinute > 0 && last.TurnAt > 0
+		if waits || p.Rollout.Staged() {
 			has := map[string]int64{}
-			if text := planned[r.DeviceID]; text != "" {
+			if last.Versions != "" {
 				var err error
-				if has, err = decode[map[string]int64](text); err != nil {
+				if has, err = decode[map[string]int64](last.Versions); err != nil {
 					return nil, err
 				}
 			}
-			v.Version = p.Rollout.VersionFor(p.ID, r.DeviceID, p.Version, has[p.ID])
+			if v.Version = p.Rollout.VersionFor(p.ID, r.DeviceID, p.Version, has[p.ID]); waits && has[p.ID] != 0 {
+				v.Version = has[p.ID]
+			}
 		}
 		read[v] = true
 		chosen[r.DeviceID] = append(chosen[r.DeviceID], place{v, r.via()})

@@ -98,7 +98,7 @@ func (s *Store) Situations(ctx context.Context, ids []string) (map[string]policy
 			if err != nil {
 				return err
 			}
-			out[d.ID] = policy.Situation{Device: d, Owner: persons[d.UserID], Policies: bound[d.ID]}
+			out[d.ID] = policy.Situation{Device: d, Owner: persons[d.UserID], Policies: bound[d.ID], Turn: instant(planned[d.ID].TurnAt)}
 		}
 		return s.addEnrollments(ctx, tx, out, enrollments)
 	})

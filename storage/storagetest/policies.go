@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"rollcall/enroll"
+	"rollcall/mdm"
 	"rollcall/policy"
 	"rollcall/storage"
 )
@@ -281,6 +282,70 @@ func testPolicies(t *testing.T, open func(t *testing.T) *storage.Store) {
 			}
 			_, _, err := w.ChangeRollout(w.ctx, "none", func(p policy.Policy) (policy.Rollout, error) { return p.Rollout, nil })
 			w.kind(err, enroll.KindNotFound)
+		},
+		"a turn in a roll-out": func(w *world) {
+			e := map[string]mdm.Enrollment{"AAA": w.enroll("AAA", fingerprint(1)), "BBB": w.enroll("BBB", fingerprint(2))}
+			w.ok(w.CreateGroup(w.ctx, enroll.Group{ID: "g", Name: "g"}))
+			w.ok(w.ChangeMembers(w.ctx, "g", []string{"AAA", "BBB"}, nil))
+			w.policy("p", "one")
+			w.bind("p", policy.Target{Group: "g"})
+			// plan plans what is due so long after now, as a worker does.
+			plan := func(after time.Duration, want int) {
+				w.Helper()
+				due, err := w.ClaimDue(w.ctx, time.Now().Add(after), time.Minute, 10)
+				w.ok(err)
+				if len(due) != want {
+					w.Fatalf("%d are due, want %d", len(due), want)
+				}
+				for _, d := range due {
+					sit, err := w.situation(d.DeviceID)
+					w.ok(err)
+					versions := map[string]int64{}
+					for _, b := range sit.Policies {
+						versions[b.ID] = b.Version
+					}
+					w.ok(w.Store.Commit(w.ctx, []policy.Commit{{Due: d, EnrollmentID: sit.EnrollmentID, Again: sit.Turn, Versions: versions}}, time.Now()))
+				}
+			}
+			version := func(serial string, want int64) {
+				w.Helper()
+				sit, err := w.situation(e[serial].DeviceID)
+				w.ok(err)
+				if got := sit.Policies[0].Version; got != want || sit.Turn.IsZero() != (want == 2) {
+					w.Fatalf("%s: version %d, turn %v; want version %d", serial, got, sit.Turn, want)
+				}
+			}
+			plan(0, 2)
+			_, _, err := w.ChangeRollout(w.ctx, "p", func(p policy.Policy) (policy.Rollout, error) { return policy.Rollout{Percent: 100, PerMinute: 1}, nil })
+			w.ok(err)
+			plan(2*time.Minute, 2)
+			w.policy("p", "two")
+			serials := []string{"AAA", "BBB"} // in the order of their turns
+			if e["AAA"].DeviceID > e["BBB"].DeviceID {
+				slices.Reverse(serials)
+			}
+			plan(time.Second, 1)
+			version(serials[0], 2)
+			version(serials[1], 1)
+			// The other one is planned for another reason before its turn.
+			w.policy("q", "one")
+			w.bind("q", policy.Target{Serial: serials[1]})
+			plan(10*time.Second, 1)
+			sit, err := w.situation(e[serials[1]].DeviceID)
+			w.ok(err)
+			if got := slices.IndexFunc(sit.Policies, func(b policy.Bound) bool { return b.Name == "p" && b.Version == 1 }); got < 0 {
+				w.Fatalf("its turn came early: %+v", sit.Policies)
+			}
+			if bound, err := w.Reaching(w.ctx, policy.Reach{DeviceID: sit.Device.ID}); err != nil || !slices.ContainsFunc(bound, func(b policy.Bound) bool { return b.Name == "p" && b.Version == 1 }) {
+				w.Fatalf("what is told is not what is planned: %+v, %v", bound, err)
+			}
+			_, err = w.Unbind(w.ctx, "q", policy.Target{Serial: serials[1]})
+			w.ok(err)
+			plan(10*time.Second, 1)
+			version(serials[1], 1)
+			plan(2*time.Minute, 1)
+			version(serials[1], 2)
+			plan(3*time.Minute, 0)
 		},
 	})
 }

@@ -39,9 +39,12 @@ CREATE INDEX bindings_by_user ON bindings (user_id) WHERE user_id <> '';
 -- again_at is when to plan again without a reason from outside, 0: never.
 -- versions are those of the policies in the last plan (JSON, by policy ID).
 -- told says whether it was told that the device has all of its policies.
+-- turn_at is when the device's turn comes in a roll-out that is limited, 0: it
+-- came; until then it keeps the version it has.
 ALTER TABLE deliveries ADD COLUMN again_at BIGINT NOT NULL DEFAULT 0;
 ALTER TABLE deliveries ADD COLUMN versions TEXT COLLATE "C" NOT NULL DEFAULT '{}';
 ALTER TABLE deliveries ADD COLUMN told BOOLEAN NOT NULL DEFAULT FALSE;
+ALTER TABLE deliveries ADD COLUMN turn_at BIGINT NOT NULL DEFAULT 0;
 CREATE INDEX deliveries_again ON deliveries (again_at) WHERE again_at > 0;
 
 -- policies are those an item comes from (JSON); identifier is what the device
