@@ -376,6 +376,13 @@ func restrictionOnRefusesOnEveryChannel(p *play, provider *identityProvider) {
 		p.must(way.arrive(ph))
 		p.check("on the roll it passes on "+way.name, p.decided(ph.Serial(), enroll.AllowListed).Channel == way.name && ph.Enrolled())
 	}
+	const agent = "F14000AGENT"
+	token := p.token(object{"max_uses": 0}).Token
+	p.turnedAway(p.droid(agent).Enroll(p.ctx, token), http.StatusForbidden, string(enroll.DenyNotPreEnrolled))
+	p.check("it was refused on agent", p.decided(agent, enroll.DenyNotPreEnrolled).Channel == "agent" && p.unknown(agent))
+	p.androidRow(agent)
+	p.must(p.droid(agent).Enroll(p.ctx, token))
+	p.check("on the roll it passes on agent", p.decided(agent, enroll.AllowListed).Channel == "agent")
 }
 
 func restrictionOffAdmitsUnknownDevices(p *play, provider *identityProvider) {
@@ -387,6 +394,9 @@ func restrictionOffAdmitsUnknownDevices(p *play, provider *identityProvider) {
 		p.check("it passes on "+way.name, d.Code == string(enroll.AllowOpen) && d.Channel == way.name, d)
 		p.check("it is enrolled by "+way.name, ph.Enrolled() && p.device(d.Serial).State == "enrolled")
 	}
+	const agent = "F15000AGENT"
+	p.must(p.droid(agent).Enroll(p.ctx, p.token(nil).Token))
+	p.check("it passes on agent", p.decided(agent, enroll.AllowOpen).Channel == "agent" && p.device(agent).State == "enrolled")
 }
 
 func turningItOnLeavesEnrolledDevicesAlone(p *play) {
