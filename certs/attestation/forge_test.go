@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"math/big"
 	"sync"
 	"testing"
 	"time"
@@ -31,9 +32,17 @@ func pixel() androidpki.Device {
 		Brand: "google", Product: "blueline", Manufacturer: "Google", Model: "Pixel 3", OSVersion: 140000, PatchLevel: 202610}
 }
 
-// verifier trusts the miniature's roots.
+// noneRevoked is a list without entries.
+type noneRevoked struct{}
+
+func (noneRevoked) Check([]*big.Int) error { return nil }
+
+// verifier trusts the miniature's roots; revoked may be nil.
 func verifier(t testing.TB, now time.Time, revoked attestation.Revocations) *attestation.Verifier {
 	t.Helper()
+	if revoked == nil {
+		revoked = noneRevoked{}
+	}
 	v, err := attestation.NewVerifier(google().Roots(), revoked, func() time.Time { return now })
 	if err != nil {
 		t.Fatal(err)

@@ -70,11 +70,13 @@ type Verifier struct {
 }
 
 // NewVerifier returns a Verifier that trusts these roots; at least one, for
-// verification cannot be switched off. Without revocations (nil) no certificate
-// counts as revoked.
+// verification cannot be switched off. Nor can revocations: keys do leak.
 func NewVerifier(roots []*x509.Certificate, revocations Revocations, now func() time.Time) (*Verifier, error) {
 	if len(roots) == 0 || slices.Contains(roots, nil) {
 		return nil, errors.New("attestation: no root to trust; verification cannot be switched off")
+	}
+	if revocations == nil {
+		return nil, errors.New("attestation: no list of revoked keys; it cannot be switched off")
 	}
 	return &Verifier{roots: slices.Clone(roots), revocations: revocations, now: now}, nil
 }
@@ -171,12 +173,7 @@ func (v *Verifier) verifyChain(certs []*x509.Certificate) (remote bool, err erro
 			return false, fmt.Errorf("%w: certificate %d", ErrExpired, i+1)
 		}
 	}
-	if v.revocations != nil {
-		if err := v.revocations.Check(serials); err != nil {
-			return false, err
-		}
-	}
-	return remote, nil
+	return remote, v.revocations.Check(serials)
 }
 
 // rootOf returns the trusted root with the key and the name of cert, which may

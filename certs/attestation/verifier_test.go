@@ -252,9 +252,12 @@ func TestOtherKinds(t *testing.T) {
 
 func TestNewVerifierNeedsARoot(t *testing.T) {
 	for _, roots := range [][]*x509.Certificate{nil, {nil}} {
-		if v, err := attestation.NewVerifier(roots, nil, time.Now); err == nil || v != nil {
+		if v, err := attestation.NewVerifier(roots, noneRevoked{}, time.Now); err == nil || v != nil {
 			t.Errorf("a verifier that trusts %v was made", roots)
 		}
+	}
+	if v, err := attestation.NewVerifier(attestation.GoogleRoots(), nil, time.Now); err == nil || v != nil {
+		t.Error("a verifier without a list of revoked keys was made")
 	}
 }
 

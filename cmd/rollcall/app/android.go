@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -28,7 +29,7 @@ type AndroidOptions struct {
 	RequireVerifiedBoot bool `help:"Refuse agents on devices whose hardware does not attest a locked boot loader." env:"ROLLCALL_REQUIRE_VERIFIED_BOOT"`
 
 	AttestationRoots     []string `help:"Certificates in PEM of key attestation to trust beside Google's, for trials with simulated devices." name:"attestation-root" env:"ROLLCALL_ATTESTATION_ROOT"`
-	AttestationStatusURL string   `help:"List of revoked attestation keys, such as https://android.googleapis.com/attestation/status; with it, attestations are believed only while the list is known. Default: none." name:"attestation-status-url" env:"ROLLCALL_ATTESTATION_STATUS_URL"`
+	AttestationStatusURL string   `help:"List of revoked attestation keys; attestations are believed only while it is known. Without one (none) no attestation is believed." name:"attestation-status-url" default:"https://android.googleapis.com/attestation/status" env:"ROLLCALL_ATTESTATION_STATUS_URL"`
 
 	FCMKeyFile string `help:"Service-account key (JSON) of the agent's Firebase project, to wake devices that cannot keep a connection." name:"fcm-key-file" env:"ROLLCALL_FCM_KEY_FILE"`
 	FCMURL     string `help:"Service to use instead of Firebase Cloud Messaging, for trials." name:"fcm-url" default:"https://fcm.googleapis.com" env:"ROLLCALL_FCM_URL"`
@@ -53,6 +54,19 @@ func (o *AndroidOptions) agent() (android.Agent, error) {
 
 // attestor verifies key attestation by Google's roots and those of trials.
 type attestor struct{ *attestation.Verifier }
+
+// newAttestor is nil where there is no list of revoked keys: leaked ones would
+// prove any serial.
+func (a *App) newAttestor() (android.Attestor, error) {
+	revoked := a.newRevocations()
+	if revoked == nil {
+		if a.opts.RequireVerifiedBoot {
+			return nil, errors.New("--require-verified-boot needs a list of revoked keys: --attestation-status-url")
+		}
+		return nil, nil
+	}
+	return a.opts.attestor(revoked, a.now)
+}
 
 func (o *AndroidOptions) attestor(revoked attestation.Revocations, now func() time.Time) (attestor, error) {
 	roots := attestation.GoogleRoots()
@@ -93,7 +107,7 @@ func (a *App) newAndroid(gate android.Gate, guard strangers) error {
 		return err
 	}
 	a.provisioning = android.Provisioning{Server: a.publicURL, Organization: a.opts.Organization, Agent: agent}
-	attestor, err := a.opts.attestor(a.newRevocations(), a.now)
+	attestor, err := a.newAttestor()
 	if err != nil {
 		return err
 	}

@@ -12,11 +12,14 @@ import (
 	"rollcall/certs/attestation"
 )
 
+// noStatus switches the list of revoked attestation keys off.
+const noStatus = "none"
+
 // newRevocations makes the list of revoked attestation keys; nil if there is to
 // be none.
 func (a *App) newRevocations() attestation.Revocations {
 	source := a.opts.AttestationStatusURL
-	if source == "" {
+	if source == "" || source == noStatus {
 		return nil
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
