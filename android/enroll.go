@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"time"
 
+	"rollcall/certs/attestation"
 	"rollcall/enroll"
 	"rollcall/policy/document"
 )
@@ -161,14 +162,29 @@ func (s *Server) prove(ctx context.Context, a *enroll.Attempt, start *Start, m e
 		}
 		a.Evidence, start.Proven = enroll.EvidenceToken, true
 	}
-	if len(m.Attestation) == 0 || s.Attestor == nil {
+	without := func() (enroll.Code, string, error) {
 		if s.RequireVerifiedBoot {
 			return enroll.DenyEvidenceTooWeak, "a locked boot loader is required, and the device attests none", nil
 		}
 		return "", "", nil
 	}
+	if len(m.Attestation) == 0 {
+		return without()
+	}
+	if s.Attestor == nil {
+		note("skip", "the key attestation is not looked at: there is no list of revoked keys")
+		return without()
+	}
 	told, err := s.Attestor.Verify(m.Attestation, []byte(m.Nonce), key)
-	if err != nil {
+	switch {
+	case errors.Is(err, attestation.ErrStatusUnknown):
+		return "", "", &enroll.Error{Kind: enroll.KindUnavailable, Code: "attestation_status_unknown", Text: "The list of revoked attestation keys is not known.",
+			Op: "android.Server.prove", Err: err}
+	case errors.Is(err, attestation.ErrUntrustedRoot), errors.Is(err, attestation.ErrSoftware), errors.Is(err, attestation.ErrNotAttested):
+		// What a phone without the hardware sends; leaving it out gives no less.
+		note("warn", "the key attestation counts as none: %v", err)
+		return without()
+	case err != nil:
 		return enroll.DenyIdentityConflict, "the key attestation does not hold: " + err.Error(), nil
 	}
 	same := func(what, attested, claimed string) bool {

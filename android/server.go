@@ -56,7 +56,7 @@ type Server struct {
 	Nonces              *Nonces
 	Waits               *Waits
 	Seen                Seen
-	Attestor            Attestor // nil: attestations are not looked at
+	Attestor            Attestor // nil: attestations are not looked at, and prove nothing
 	RequireVerifiedBoot bool     // refuse devices whose hardware does not attest a locked boot loader
 	PublicURL           string
 	Organization        string

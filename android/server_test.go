@@ -8,12 +8,12 @@ import (
 	"crypto/x509"
 	"encoding/base64"
 	"encoding/json"
-	"errors"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
+	"rollcall/certs/attestation"
 	"rollcall/enroll"
 )
 
@@ -186,7 +186,16 @@ func TestEvidence(t *testing.T) {
 		"a key without serial":     {func(s *Server, _ *fake) { s.Attestor = attests{} }, chain, 201, "", enroll.EvidenceClaimed},
 		"another serial":           {func(s *Server, _ *fake) { s.Attestor = attests{Attested: Attested{Serial: "OTHER"}} }, chain, 403, enroll.DenyIdentityConflict, enroll.EvidenceClaimed},
 		"another IMEI":             {func(s *Server, _ *fake) { s.Attestor = attests{Attested: Attested{IMEI: "1"}} }, chain, 403, enroll.DenyIdentityConflict, enroll.EvidenceClaimed},
-		"a wrong root":             {func(s *Server, _ *fake) { s.Attestor = attests{err: errors.New("no root")} }, chain, 403, enroll.DenyIdentityConflict, enroll.EvidenceClaimed},
+		"no list of revoked keys":  {func(*Server, *fake) {}, chain, 201, "", enroll.EvidenceClaimed},
+		"a revoked key":            {func(s *Server, _ *fake) { s.Attestor = attests{err: attestation.ErrRevoked} }, chain, 403, enroll.DenyIdentityConflict, enroll.EvidenceClaimed},
+		"another challenge":        {func(s *Server, _ *fake) { s.Attestor = attests{err: attestation.ErrOtherChallenge} }, chain, 403, enroll.DenyIdentityConflict, enroll.EvidenceClaimed},
+		"another key":              {func(s *Server, _ *fake) { s.Attestor = attests{err: attestation.ErrOtherKey} }, chain, 403, enroll.DenyIdentityConflict, enroll.EvidenceClaimed},
+		"a list that is not known": {func(s *Server, _ *fake) { s.Attestor = attests{err: attestation.ErrStatusUnknown} }, chain, 503, "", ""},
+		"a wrong root":             {func(s *Server, _ *fake) { s.Attestor = attests{err: attestation.ErrUntrustedRoot} }, chain, 201, "", enroll.EvidenceClaimed},
+		"software":                 {func(s *Server, _ *fake) { s.Attestor = attests{err: attestation.ErrSoftware} }, chain, 201, "", enroll.EvidenceClaimed},
+		"software, verified boot": {func(s *Server, _ *fake) {
+			s.RequireVerifiedBoot, s.Attestor = true, attests{err: attestation.ErrSoftware}
+		}, chain, 403, enroll.DenyEvidenceTooWeak, enroll.EvidenceClaimed},
 		"an unlocked boot loader":  {func(s *Server, _ *fake) { s.RequireVerifiedBoot = true; s.Attestor = attests{} }, chain, 403, enroll.DenyEvidenceTooWeak, enroll.EvidenceClaimed},
 		"no attestation of a boot": {func(s *Server, _ *fake) { s.RequireVerifiedBoot = true; s.Attestor = attests{} }, nil, 403, enroll.DenyEvidenceTooWeak, enroll.EvidenceClaimed},
 		"a takeover":               {func(_ *Server, f *fake) { f.takeover = true }, nil, 403, enroll.DenyIdentityConflict, enroll.EvidenceClaimed},
@@ -198,6 +207,9 @@ func TestEvidence(t *testing.T) {
 		w := s.serve(signedRequest(t, http.MethodPost, PathEnroll, nonce, 0, body))
 		if w.Code != test.status || f.attempt.Evidence != test.evidence {
 			t.Errorf("%s: %d %s, evidence %s", name, w.Code, w.Body, f.attempt.Evidence)
+		}
+		if a := (answer{}); test.status == 503 && (json.Unmarshal(w.Body.Bytes(), &a) != nil || a.Action != actionRetry || len(f.refused) > 0) {
+			t.Errorf("%s: %s, refused %v", name, w.Body, f.refused)
 		}
 		if test.refused != "" && (len(f.refused) != 1 || f.refused[0] != test.refused) {
 			t.Errorf("%s: refused %v", name, f.refused)
