@@ -143,8 +143,20 @@ func (s *Store) Admit(ctx context.Context, a amapi.Admission) (stale bool, err e
 		if err != nil {
 			return err
 		}
-		if stale = known && micros(a.At) < old.EventAt; stale || known && old.State == string(amapi.RecordEnrolled) {
+		if stale = known && micros(a.At) < old.EventAt || a.Held && (!known || old.State != string(amapi.RecordQuarantined)); stale {
 			return nil
+		}
+		if known && old.State == string(amapi.RecordEnrolled) {
+			return nil
+		}
+		if known && old.State == string(amapi.RecordGone) {
+			var replaced bool
+			if err := tx.get(ctx, &replaced, `SELECT EXISTS (SELECT 1 FROM amapi_devices WHERE device_id = ? AND state = 'enrolled' AND name <> ?)`, a.Record.DeviceID, a.Record.Name); err != nil {
+				return err
+			}
+			if replaced {
+				return amapi.ErrReplaced
+			}
 		}
 		if a.TokenID != "" {
 			n, err := tx.exec(ctx, `UPDATE amapi_tokens SET state = ?, used_by = ? WHERE id = ? AND (used_by = '' OR used_by = ?)`, string(amapi.TokenUsed), a.Record.Name, a.TokenID, a.Record.Name)

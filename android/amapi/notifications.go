@@ -238,9 +238,12 @@ func (c *Connector) arrive(ctx context.Context, o Organization, d Device, at tim
 	}
 	admission.Record.State = RecordEnrolled
 	_, err = c.Store.Admit(ctx, admission)
-	if enroll.KindOf(err) == enroll.KindConflict { // another device has come with the token meanwhile
-		decision, err = c.Gate.Refuse(ctx, a, enroll.DenyTokenUsedUp, "another device has enrolled with this token")
-		if err != nil {
+	if enroll.KindOf(err) == enroll.KindConflict {
+		code, detail := enroll.DenyTokenUsedUp, "another device has enrolled with this token" // meanwhile
+		if errors.Is(err, ErrReplaced) {
+			code, detail = enroll.DenyIdentityConflict, "another device has enrolled for this row since"
+		}
+		if decision, err = c.Gate.Refuse(ctx, a, code, detail); err != nil {
 			return err
 		}
 		r.Code, r.DecisionID, r.DeviceID = decision.Code, decision.ID, ""
@@ -402,7 +405,7 @@ func (c *Connector) Recheck(ctx context.Context, o Organization, r Record) error
 		return err
 	}
 	r.Code, r.DecisionID, r.DeviceID, r.Serial, r.State = d.Code, d.ID, d.DeviceID, d.Serial, RecordEnrolled
-	_, err = c.Store.Admit(ctx, Admission{Record: r, Facts: a.Facts, At: c.now()})
+	_, err = c.Store.Admit(ctx, Admission{Record: r, Facts: a.Facts, Held: true, At: c.now()})
 	c.Due()
 	return err
 }

@@ -96,8 +96,13 @@ type Admission struct {
 	Record  Record // DeviceID and DecisionID say who admitted whom
 	Facts   enroll.Facts
 	TokenID string // bound token it came with; empty: none
+	Held    bool   // only while the device is in quarantine; else it is stale
 	At      time.Time
 }
+
+// ErrReplaced refuses a device that was enrolled for a row before the one that
+// is enrolled for it now.
+var ErrReplaced = enroll.Errorf(enroll.KindConflict, "amapi_replaced", "another device has enrolled for this row since")
 
 // DeviceStore keeps the devices at Google. Every method is one transaction that
 // locks the record first. An event that is older than the record's newest is
@@ -108,7 +113,8 @@ type DeviceStore interface {
 	Records(ctx context.Context, state RecordState, p enroll.Page) ([]Record, error)
 	// Admit starts the enrollment of a device's row and ends those before,
 	// active at once, and uses the token up. enroll.KindConflict where the token
-	// was used by another device. A device that is enrolled already stays so.
+	// was used by another device; ErrReplaced. A device that is enrolled already
+	// stays so.
 	Admit(ctx context.Context, a Admission) (stale bool, err error)
 	// Keep writes a record of a device that is not enrolled here; an enrollment
 	// that it had ends.

@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -64,6 +65,7 @@ func testAMAPI(t *testing.T, open func(t *testing.T) *storage.Store) {
 		"notifications are stored once": amapiInbox,
 		"events older than the newest":  amapiClock,
 		"one token, two devices":        amapiToken,
+		"a device that is not held":     amapiHeld,
 		"a policy is reported":          amapiPolicies,
 		"commands":                      amapiCommands,
 		"rows by IMEI": func(w *world) {
@@ -267,10 +269,31 @@ func amapiClock(w *world) {
 	if got := w.googleRecord("2"); got.State != amapi.RecordGone || got.EnrollmentID != "" {
 		w.Fatalf("%+v", got)
 	}
+	_, err := w.Admit(w.ctx, amapi.Admission{Record: w.googleRecord("2"), At: at(55)})
+	if !errors.Is(err, amapi.ErrReplaced) || w.googleRecord("3").State != amapi.RecordEnrolled {
+		w.Fatalf("a device that was replaced is back: %v", err)
+	}
 	missing, err := w.Missing(w.ctx, at(60), "", 10)
 	w.ok(err)
 	if diff := cmp.Diff([]string{enterprise + "/devices/3"}, missing); diff != "" {
 		w.Fatal(diff)
+	}
+}
+
+// amapiHeld: a recheck of the quarantine does not bring back what was removed
+// meanwhile.
+func amapiHeld(w *world) {
+	d := w.droid("AAA", "")
+	r := amapi.Record{Name: enterprise + "/devices/1", DeviceID: d.ID, Serial: d.Serial, Mode: amapi.FullyManaged, State: amapi.RecordQuarantined, EventAt: at(1)}
+	for i, state := range []amapi.RecordState{amapi.RecordRemoved, amapi.RecordQuarantined} {
+		kept := r
+		kept.State, kept.EventAt = state, at(2+i)
+		_, err := w.Keep(w.ctx, kept)
+		w.ok(err)
+		stale, err := w.Admit(w.ctx, amapi.Admission{Record: r, Held: true, At: at(10)})
+		if w.ok(err); stale != (state == amapi.RecordRemoved) {
+			w.Fatalf("%s: stale %v", state, stale)
+		}
 	}
 }
 
