@@ -342,6 +342,9 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 			}
 			rows, err := w.ImportRows(w.ctx, imp.ID, enroll.ImportRowFilter{Warned: true}, enroll.Page{})
 			w.ok(err)
+			if len(rows) != imp.Counts.Warnings {
+				w.Errorf("%d rows with warnings", len(rows))
+			}
 			var got []string
 			for _, r := range rows {
 				for _, e := range r.Warnings {
