@@ -201,6 +201,10 @@ var requestsFor = map[string]struct{ contentType, body string }{
 	"put-push-certificate":        {"application/json", `{"certificate_pem":"x"}`},
 	"test-mail":                   {"application/json", `{"to":"a@example.com"}`},
 	"create-token":                {"application/json", `{"name":"t","role":"viewer"}`},
+	"put-android-enterprise":      {"application/json", `{"delivery":"pull"}`},
+	"bind-android-enterprise":     {"application/json", `{"name":"enterprises/LC0"}`},
+	"create-android-bound-token":  {"application/json", `{"serial":"SERIAL1","mode":"fully_managed"}`},
+	"remove-android-device":       {"application/json", `{"confirm":"wipe"}`},
 	"create-enrollment-token":     {"application/json", `{"name":"table"}`},
 	"make-enrollment-payloads":    {"application/json", `{"token":"secret"}`},
 	"create-dep-account":          {"application/json", `{"name":"Berlin"}`},
@@ -318,6 +322,9 @@ func TestRoles(t *testing.T) {
 				t.Errorf("%s without a token: %d", route, w.Code)
 			}
 			continue
+		case op.OperationID == "list-android-poison": // what devices reported, as it came
+		case slices.Contains([]string{"list-android-ways", "create-android-bound-token", "approve-android-device", "reconcile-android-enterprise"}, op.OperationID):
+			want = RoleOperator
 		case !slices.Contains([]string{"tokens", "webhooks", "audit"}, first) && (method == "GET" || op.OperationID == "evaluate" || op.OperationID == "preview-rule"):
 			want = RoleViewer
 		case slices.Contains(operator, first):
