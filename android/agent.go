@@ -21,6 +21,7 @@ type Enrollment struct {
 	PushID    string // Firebase installation ID; empty: none
 	EndedAt   time.Time
 	Replaced  bool // it has ended, and the device has another one
+	Wiped     bool // it has ended by a wipe that the device acknowledged
 	Due       bool // a wake is due
 	Open      bool // there are commands that have no result
 	Ready     bool // one of them was neither put off nor handed out just now
@@ -159,7 +160,7 @@ const maxText = 255
 func (d *deviceInfo) check() error {
 	for _, s := range d.texts() {
 		if len(*s) > maxText {
-			return bad("field_too_long", "a field of the device has more than 255 bytes")
+			return wrong("field_too_long", "a field of the device has more than 255 bytes")
 		}
 	}
 	return nil

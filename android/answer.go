@@ -59,10 +59,16 @@ func refuse(status int, action, code, message string) *refusal {
 	return &refusal{status, answer{Action: action, Code: code, Message: message}}
 }
 
-// bad is a request that cannot be read, or whose nonce or signature is wrong:
-// the agent tries again with new ones.
+// bad is a request that did not arrive whole, or whose nonce, counter or
+// signature is wrong: the agent tries again with new ones.
 func bad(code, message string) error {
 	return refuse(http.StatusBadRequest, actionRetry, code, message)
+}
+
+// wrong is a request that is not of the protocol: sent again it would be
+// refused again.
+func wrong(code, message string) error {
+	return refuse(http.StatusBadRequest, actionNone, code, message)
 }
 
 func write(w http.ResponseWriter, status int, a answer) {

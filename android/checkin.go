@@ -44,7 +44,7 @@ const maxWords = 2000
 func (m resultMessage) result(raw []byte, enrollmentID string, at time.Time) (Result, error) {
 	r := Result{EnrollmentID: enrollmentID, CommandID: m.CommandID, Data: raw, At: at}
 	if m.CommandID == "" || len(m.CommandID) > maxText {
-		return r, bad("command_id_invalid", "A result names no command.")
+		return r, wrong("command_id_invalid", "A result names no command.")
 	}
 	words := ""
 	if m.Error != nil {
@@ -66,7 +66,7 @@ func (m resultMessage) result(raw []byte, enrollmentID string, at time.Time) (Re
 	case statusUnsupported:
 		words = statusUnsupported + prefixed(words)
 	default:
-		return r, bad("status_unknown", "A result has a status that is not known.")
+		return r, wrong("status_unknown", "A result has a status that is not known.")
 	}
 	r.State, r.Error = policy.CommandFailed, words[:min(len(words), maxWords)]
 	return r, nil
@@ -93,14 +93,14 @@ func (s *Server) checkin(w http.ResponseWriter, r *http.Request) (answer, error)
 		return answer{}, err
 	}
 	if len(m.Results) > maxResults {
-		return answer{}, bad("results_too_many", "A check-in has 100 results at most.")
+		return answer{}, wrong("results_too_many", "A check-in has 100 results at most.")
 	}
 	now := clock(s.Now)
 	results := make([]Result, len(m.Results))
 	messages := make([]resultMessage, len(m.Results))
 	for i, raw := range m.Results {
 		if json.Unmarshal(raw, &messages[i]) != nil {
-			return answer{}, bad("json_invalid", "A result cannot be read.")
+			return answer{}, wrong("json_invalid", "A result cannot be read.")
 		}
 		if results[i], err = messages[i].result(raw, e.ID, now); err != nil {
 			return answer{}, err
@@ -212,9 +212,9 @@ func (s *Server) carriedOut(ctx context.Context, e Enrollment, r Result, done Re
 		return false, s.recordFacts(ctx, e, d)
 	case typeUnenroll:
 		return s.Agents.Removed(ctx, e.ID, r.CommandID, r.At)
-	case typeWipe:
-		// It begins when this is answered, and the device is never heard of
-		// again.
+	case TypeWipe:
+		// The device begins after its acknowledgement; if it is heard of
+		// again, then because the answer to that was lost.
 		return false, s.Agents.CheckOut(ctx, e.ID, r.At)
 	}
 	return false, nil

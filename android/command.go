@@ -24,7 +24,7 @@ const (
 	typeRing          = "ring"
 	typeLocate        = "locate"
 	typeReboot        = "reboot"
-	typeWipe          = "wipe"
+	TypeWipe          = "wipe"
 	typeUnenroll      = "unenroll"
 )
 
@@ -52,7 +52,7 @@ var commandTypes = map[string]map[string]kind{
 	typeRing:          {"seconds": aNumber},
 	typeLocate:        {},
 	typeReboot:        {},
-	typeWipe:          {"external_storage": aFlag, "esims": aFlag, "reason": aText},
+	TypeWipe:          {"external_storage": aFlag, "esims": aFlag, "reason": aText},
 	typeUnenroll:      {},
 }
 

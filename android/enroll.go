@@ -54,7 +54,7 @@ func (m *enrollMessage) check() error {
 		return err
 	}
 	if len(m.Agent.Package) > maxText || len(m.Agent.Version) > maxText || len(m.Token) > maxText || len(m.Nonce) > maxText || len(m.Attestation) > maxChain {
-		return bad("field_too_long", "A field of the request is too long.")
+		return wrong("field_too_long", "A field of the request is too long.")
 	}
 	return m.Device.check()
 }

@@ -157,7 +157,7 @@ func TestGoldenCommands(t *testing.T) {
 	for name, args := range map[string]map[string]any{
 		typeInstallApp: {"package": "org.example.mail", "url": "https://mdm.example.com/mail.apk", "sha256": "00ff"}, typeRemoveApp: {"package": "org.example.mail"},
 		typeLock: {"message": "Lost", "phone": "112"}, typeResetPasscode: {"passcode": "483901"}, typeRing: {"seconds": 30.0}, typeLocate: nil, typeReboot: nil,
-		typeWipe: {"external_storage": true, "esims": false, "reason": "sold"}, typeUnenroll: nil,
+		TypeWipe: {"external_storage": true, "esims": false, "reason": "sold"}, typeUnenroll: nil,
 	} {
 		c, err := NewCommand(name, args)
 		if err != nil {
@@ -227,6 +227,7 @@ func TestGoldenCheckin(t *testing.T) {
 	answer("checkin.response.json", http.StatusOK, func(*fake) {}, 42, testDevice, idle)
 	answer("counter_used.response.json", http.StatusConflict, func(*fake) {}, 41, testDevice, idle)
 	answer("device_unknown.response.json", http.StatusGone, func(*fake) {}, 42, "another", idle)
+	answer("wiped.response.json", http.StatusOK, func(f *fake) { f.enrolled.EndedAt, f.enrolled.Wiped = testNow, true }, 42, testDevice, idle)
 	answer("ended.response.json", http.StatusGone, func(f *fake) { f.enrolled.EndedAt = testNow }, 42, testDevice, idle)
 	answer("replaced.response.json", http.StatusGone, func(f *fake) { f.enrolled.EndedAt, f.enrolled.Replaced = testNow, true }, 42, testDevice, idle)
 	answer("unenrolled.response.json", http.StatusOK, func(f *fake) { f.removed, f.queue = "0192", []Command{{ID: "0192", Type: typeUnenroll}} }, 42, testDevice,

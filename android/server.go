@@ -109,20 +109,20 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64, into any) ([]
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return nil, refuse(http.StatusRequestEntityTooLarge, actionRetry, "body_too_large", "The request is too large.")
+		return nil, refuse(http.StatusRequestEntityTooLarge, actionNone, "body_too_large", "The request is too large.")
 	case err != nil:
 		return nil, bad("body_unreadable", "The request did not arrive whole.")
 	}
 	d := json.NewDecoder(bytes.NewReader(body))
 	if d.Decode(into) != nil || d.More() {
-		return nil, bad("json_invalid", "The request is not a JSON object of the protocol.")
+		return nil, wrong("json_invalid", "The request is not a JSON object of the protocol.")
 	}
 	return body, nil
 }
 
 func checkVersion(v int) error {
 	if v != version {
-		return bad("version_unknown", "This server speaks version 1 of the protocol.")
+		return wrong("version_unknown", "This server speaks version 1 of the protocol.")
 	}
 	return nil
 }
@@ -137,7 +137,7 @@ func (s *Server) caller(r *http.Request, body []byte) (e Enrollment, counter int
 	}
 	id := r.Header.Get(headerDevice)
 	if id == "" || len(id) > maxText {
-		return e, 0, bad("device_missing", "The request does not name its device.")
+		return e, 0, wrong("device_missing", "The request does not name its device.")
 	}
 	e, err = s.Agents.Agent(r.Context(), id, clock(s.Now), handOutLease)
 	if enroll.KindOf(err) == enroll.KindNotFound {
@@ -154,6 +154,10 @@ func (s *Server) caller(r *http.Request, body []byte) (e Enrollment, counter int
 		return e, 0, err
 	}
 	switch {
+	case !e.EndedAt.IsZero() && e.Wiped:
+		// The answer to the acknowledgement was lost; told to leave, the device
+		// would not be wiped.
+		return e, 0, refuse(http.StatusOK, actionNone, "", "")
 	case !e.EndedAt.IsZero() && e.Replaced:
 		return e, 0, refuse(http.StatusGone, actionReenroll, "enrollment_ended", "The device has enrolled anew.")
 	case !e.EndedAt.IsZero():

@@ -25,15 +25,15 @@ const maxSignature = 128
 // parseKey reads a public key, which is on P-256 or refused.
 func parseKey(spki []byte) (*ecdsa.PublicKey, error) {
 	if len(spki) > 256 {
-		return nil, bad("public_key_invalid", "the public key is too long")
+		return nil, wrong("public_key_invalid", "the public key is too long")
 	}
 	parsed, err := x509.ParsePKIXPublicKey(spki)
 	if err != nil {
-		return nil, bad("public_key_invalid", "the public key is not a SubjectPublicKeyInfo")
+		return nil, wrong("public_key_invalid", "the public key is not a SubjectPublicKeyInfo")
 	}
 	key, ok := parsed.(*ecdsa.PublicKey)
 	if !ok || key.Curve != elliptic.P256() {
-		return nil, bad("public_key_invalid", "the public key is not on the curve P-256")
+		return nil, wrong("public_key_invalid", "the public key is not on the curve P-256")
 	}
 	return key, nil
 }

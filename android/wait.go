@@ -148,7 +148,7 @@ func (s *Server) wait(r *http.Request) (wake bool, err error) {
 	if text := r.URL.Query().Get("timeout"); text != "" {
 		seconds, err := strconv.Atoi(text)
 		if err != nil || seconds < 1 || seconds > int(maxWait/time.Second) {
-			return false, bad("timeout_invalid", "The timeout is 1 to 55 seconds.")
+			return false, wrong("timeout_invalid", "The timeout is 1 to 55 seconds.")
 		}
 		timeout = time.Duration(seconds) * time.Second
 	}

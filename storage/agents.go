@@ -10,6 +10,7 @@ import (
 	"rollcall/android"
 	"rollcall/enroll"
 	"rollcall/mdm"
+	"rollcall/policy"
 )
 
 var (
@@ -156,7 +157,14 @@ func (s *Store) Agent(ctx context.Context, id string, now time.Time, lease time.
 	if r.EndedAt == 0 {
 		return e, nil
 	}
-	err := s.one(ctx, &e.Replaced, `SELECT EXISTS (SELECT 1 FROM enrollments WHERE device_id = ? AND user_id = '' AND ended_at = 0)`, r.DeviceID)
+	var after struct {
+		Replaced bool `json:"replaced"`
+		Wiped    bool `json:"wiped"`
+	}
+	err := s.one(ctx, &after, `SELECT EXISTS (SELECT 1 FROM enrollments WHERE device_id = ? AND user_id = '' AND ended_at = 0) AS replaced,
+		EXISTS (SELECT 1 FROM commands WHERE enrollment_id = ? AND request_type = ? AND state = ? AND finished_at = ?) AS wiped`,
+		r.DeviceID, r.ID, android.TypeWipe, string(policy.CommandAcknowledged), r.EndedAt)
+	e.Replaced, e.Wiped = after.Replaced, after.Wiped
 	return e, err
 }
 

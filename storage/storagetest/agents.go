@@ -71,6 +71,26 @@ func testAgents(t *testing.T, open func(t *testing.T) *storage.Store) {
 				w.Fatalf("%q, %v", sit.Protocol, err)
 			}
 		},
+		"an enrollment that ended by a wipe says so": func(w *world) {
+			for key, test := range map[int]struct {
+				kind  string
+				state policy.CommandState
+				wiped bool
+			}{1: {android.TypeWipe, policy.CommandAcknowledged, true}, 2: {android.TypeWipe, policy.CommandFailed, false}, 3: {"lock", policy.CommandAcknowledged, false}} {
+				e := agent(w, []string{"AAA", "BBB", "CCC"}[key-1], key)
+				id := enroll.NewID()
+				w.ok(w.EnqueueAgent(w.ctx, e.ID, android.Command{ID: id, Type: test.kind, Body: []byte(`{}`)}, at(2)))
+				_, err := w.ReportAgent(w.ctx, android.Result{EnrollmentID: e.ID, CommandID: id, State: test.state, Data: []byte(`{}`), At: at(3)}, time.Minute)
+				w.ok(err)
+				if look(w, e.ID, 3).Wiped {
+					w.Errorf("%d: wiped before its end", key)
+				}
+				w.ok(w.CheckOut(w.ctx, e.ID, at(3)))
+				if got := look(w, e.ID, 4); got.Wiped != test.wiped {
+					w.Errorf("%d: %+v", key, got)
+				}
+			}
+		},
 		"who merely says so takes nothing over": func(w *world) {
 			first := agent(w, "AAA", 1)
 			_, err := begin(w, "AAA", 2)
