@@ -325,8 +325,10 @@ func (s *Store) assigned(ctx context.Context, name string, version int64, work [
 		if err := tx.all(ctx, &locked, `SELECT name FROM amapi_devices WHERE `+tx.in("name")+` ORDER BY name`+tx.lock(), tx.list(devices)); err != nil {
 			return err
 		}
-		if _, err := tx.exec(ctx, `UPDATE amapi_devices SET policy = ?, policy_version = ?, command_id = r.command_id FROM `+tx.records("device text, command_id text")+`
-			WHERE amapi_devices.name = r.device AND amapi_devices.state = 'enrolled'`, name, version, encode(rows)); err != nil {
+		// By name alone: with the state in the condition, SQLite goes through all
+		// devices of that state for each row.
+		if _, err := tx.exec(ctx, `UPDATE amapi_devices SET policy = ?, policy_version = ?, command_id = CASE WHEN state = 'enrolled' THEN r.command_id ELSE '' END FROM `+
+			tx.records("device text, command_id text")+` WHERE amapi_devices.name = r.device`, name, version, encode(rows)); err != nil {
 			return err
 		}
 		if _, err := tx.exec(ctx, `UPDATE commands SET state = 'sent', attempts = attempts + 1, sent_at = ? WHERE state = 'queued' AND `+tx.in("id"), micros(at), tx.list(ids)); err != nil {
@@ -334,7 +336,7 @@ func (s *Store) assigned(ctx context.Context, name string, version int64, work [
 		}
 		// Of some, the report may have come before this.
 		var reported []amapiDeviceRow
-		if err := tx.all(ctx, &reported, selectAMAPIDevice+`WHERE `+tx.in("name")+` AND state = 'enrolled' AND applied = policy AND applied_version >= policy_version AND command_id <> '' ORDER BY name`,
+		if err := tx.all(ctx, &reported, selectAMAPIDevice+`WHERE `+tx.in("name")+` AND applied = policy AND applied_version >= policy_version AND command_id <> '' ORDER BY name`,
 			tx.list(devices)); err != nil {
 			return err
 		}
