@@ -12,6 +12,7 @@ import (
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
+	"golang.org/x/sync/singleflight"
 
 	"rollcall/enroll"
 )
@@ -26,13 +27,19 @@ type OIDC struct {
 	RedirectURL  string // ServeCallback, as the provider knows it
 	Now          func() time.Time
 	Transport    http.RoundTripper // nil: http.DefaultTransport
+	Unverified   bool              // take addresses of which the provider does not say whether they were verified
 
+	reading  singleflight.Group
 	mu       sync.Mutex
 	provider *oidc.Provider
+	failure  error // of the last try to reach it
+	failed   time.Time
 }
 
 const (
 	providerTimeout = 10 * time.Second
+	// providerPause is for how long a provider that failed is not asked again.
+	providerPause   = 5 * time.Second
 	maxProviderBody = 1 << 20
 )
 
@@ -60,20 +67,49 @@ func (o *OIDC) client() *http.Client {
 	return &http.Client{Transport: bounded{next}, Timeout: providerTimeout}
 }
 
-// discover reads the provider's discovery document, once it succeeds.
+// discover reads the provider's discovery document, once it succeeds. Who comes
+// meanwhile waits for the one try, as long as ctx allows; after a failure
+// everybody is told at once for a while.
 func (o *OIDC) discover(ctx context.Context) (*oidc.Provider, *oauth2.Config, error) {
+	provider, err := o.known()
+	if err != nil {
+		return nil, nil, providerError(err)
+	}
+	if provider == nil {
+		done := o.reading.DoChan("", func() (any, error) { return o.read(context.WithoutCancel(ctx)) })
+		select {
+		case r := <-done:
+			if r.Err != nil {
+				return nil, nil, providerError(r.Err)
+			}
+			provider = r.Val.(*oidc.Provider)
+		case <-ctx.Done():
+			return nil, nil, providerError(ctx.Err())
+		}
+	}
+	return provider, &oauth2.Config{ClientID: o.ClientID, ClientSecret: o.ClientSecret, RedirectURL: o.RedirectURL,
+		Endpoint: provider.Endpoint(), Scopes: []string{oidc.ScopeOpenID, "email"}}, nil
+}
+
+// known is the provider that was read before, or why it was not just now; both
+// nil if it is to be asked.
+func (o *OIDC) known() (*oidc.Provider, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.provider == nil {
-		// The provider keeps the context for its keys, and outlives the request.
-		p, err := oidc.NewProvider(oidc.ClientContext(context.WithoutCancel(ctx), o.client()), o.Issuer)
-		if err != nil {
-			return nil, nil, providerError(err)
-		}
-		o.provider = p
+	if since := o.Now().Sub(o.failed); o.failure != nil && (since < 0 || since >= providerPause) {
+		o.failure = nil
 	}
-	return o.provider, &oauth2.Config{ClientID: o.ClientID, ClientSecret: o.ClientSecret, RedirectURL: o.RedirectURL,
-		Endpoint: o.provider.Endpoint(), Scopes: []string{oidc.ScopeOpenID, "email"}}, nil
+	return o.provider, o.failure
+}
+
+// read asks the provider, which keeps ctx for its keys and outlives the
+// request.
+func (o *OIDC) read(ctx context.Context) (*oidc.Provider, error) {
+	p, err := oidc.NewProvider(oidc.ClientContext(ctx, o.client()), o.Issuer)
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.provider, o.failure, o.failed = p, err, o.Now()
+	return p, err
 }
 
 func providerError(err error) error {
@@ -120,15 +156,26 @@ func (o *OIDC) finish(ctx context.Context, code string, s Session) (string, erro
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(s.Nonce)) != 1 {
 		return "", refusedToken("The sign-in service answered with the token of another sign-in.", nil)
 	}
-	var claims struct {
-		Email    string `json:"email"`
-		Verified any    `json:"email_verified"` // a bool, of some a string
-	}
-	if err := id.Claims(&claims); err != nil {
+	var c claims
+	if err := id.Claims(&c); err != nil {
 		return "", refusedToken("The sign-in service answered with a token that cannot be read.", err)
 	}
-	if claims.Email == "" || claims.Verified == false || claims.Verified == "false" {
+	return c.address(o.Unverified)
+}
+
+type claims struct {
+	Email    string `json:"email"`
+	Verified any    `json:"email_verified"` // a bool, of some a string
+}
+
+// address is the e-mail address of the claims, in lower case. A provider that
+// does not say that it is verified may let people write down any; unverified
+// takes those all the same, but not what is said to be unverified.
+func (c claims) address(unverified bool) (string, error) {
+	email := strings.ToLower(strings.TrimSpace(c.Email))
+	ok := c.Verified == true || c.Verified == "true" || c.Verified == nil && unverified
+	if email == "" || !ok {
 		return "", refusedToken("The sign-in service did not say which e-mail address is yours.", nil)
 	}
-	return strings.ToLower(strings.TrimSpace(claims.Email)), nil
+	return email, nil
 }

@@ -41,6 +41,7 @@ type SignInOptions struct {
 	OIDCClientSecret     string `help:"Client secret at the OpenID provider." name:"oidc-client-secret" env:"ROLLCALL_OIDC_CLIENT_SECRET"`
 	OIDCClientSecretFile string `help:"File that holds the value of --oidc-client-secret." name:"oidc-client-secret-file" env:"ROLLCALL_OIDC_CLIENT_SECRET_FILE"`
 	OIDCRedirectURL      string `help:"Redirect URL as the OpenID provider knows it. Default: /enroll/oidc/callback under the public URL." name:"oidc-redirect-url" env:"ROLLCALL_OIDC_REDIRECT_URL"`
+	OIDCUnverifiedEmail  bool   `help:"Take e-mail addresses of which the OpenID provider does not say whether they were verified, where the provider only has addresses that it gave out itself." name:"oidc-unverified-email" env:"ROLLCALL_OIDC_UNVERIFIED_EMAIL"`
 	SignInDomain         string `help:"Directory of the users who sign in while they enroll a device." name:"sign-in-domain" default:"local" env:"ROLLCALL_SIGN_IN_DOMAIN"`
 	AccountDays          int    `help:"Days after which people sign in again at the OpenID provider on devices they enrolled with their account; 0: never." name:"account-days" default:"90" env:"ROLLCALL_ACCOUNT_DAYS"`
 }
@@ -106,7 +107,8 @@ func (a *App) newDoors(gate mdm.Gate, roll *enroll.Roll, profiles *mdm.Profiles,
 		if redirect == "" {
 			redirect = a.publicURL + pathCallback
 		}
-		pages.OIDC = &signin.OIDC{Issuer: o.OIDCIssuer, ClientID: o.OIDCClientID, ClientSecret: o.OIDCClientSecret, RedirectURL: redirect, Now: a.now, Transport: a.opts.OIDCTransport}
+		pages.OIDC = &signin.OIDC{Issuer: o.OIDCIssuer, ClientID: o.OIDCClientID, ClientSecret: o.OIDCClientSecret, RedirectURL: redirect, Now: a.now, Transport: a.opts.OIDCTransport,
+			Unverified: o.OIDCUnverifiedEmail}
 	}
 	d := doors{
 		ade: &ade.Door{Entries: a.store, Gate: gate, DeviceCA: deviceCA, Profiles: profiles, Owners: roll, SignIn: pages, Now: a.now, Log: a.log,

@@ -438,12 +438,13 @@ func TestADEPersonSignsIn(t *testing.T) {
 			ph.turnedAway(err)
 		})
 		lies := map[string]func(map[string]any){
-			"another nonce":       func(c map[string]any) { c["nonce"] = "x" },
-			"another audience":    func(c map[string]any) { c["aud"] = "x" },
-			"another issuer":      func(c map[string]any) { c["iss"] = "https://x.example.com" },
-			"a token that ended":  func(c map[string]any) { c["exp"] = 1 },
-			"an unproven address": func(c map[string]any) { c["email_verified"] = "false" },
-			"no address":          func(c map[string]any) { delete(c, "email") },
+			"another nonce":                 func(c map[string]any) { c["nonce"] = "x" },
+			"another audience":              func(c map[string]any) { c["aud"] = "x" },
+			"another issuer":                func(c map[string]any) { c["iss"] = "https://x.example.com" },
+			"a token that ended":            func(c map[string]any) { c["exp"] = 1 },
+			"an unproven address":           func(c map[string]any) { c["email_verified"] = "false" },
+			"an address nobody vouches for": func(c map[string]any) { delete(c, "email_verified") },
+			"no address":                    func(c map[string]any) { delete(c, "email") },
 		}
 		provider.Person("ann@example.com")
 		for name, lie := range lies {
