@@ -17,7 +17,6 @@ import (
 // between each other's steps.
 type model struct {
 	desired map[string]string // profile name -> content
-	release bool              // the device waits in Setup Assistant
 
 	due       bool
 	queue     []*modelCommand

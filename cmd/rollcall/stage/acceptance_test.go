@@ -30,7 +30,7 @@ func TestAcceptance(t *testing.T) {
 		}
 		t.Cleanup(post.Close)
 		apples, listed := startCloud(t)
-		provider := startIdP(t)
+		provider := startIDP(t)
 		p := start(t, dsn, func(o *Options) {
 			o.Change = func(a *app.Options) {
 				listed(a)

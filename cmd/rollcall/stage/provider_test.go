@@ -16,7 +16,7 @@ type identityProvider struct {
 	play *play
 }
 
-func startIdP(t *testing.T) *identityProvider {
+func startIDP(t *testing.T) *identityProvider {
 	t.Helper()
 	o := &identityProvider{}
 	var err error
@@ -42,7 +42,7 @@ func (o *identityProvider) serve(p *play) {
 // startWithProvider sets the stage with an OpenID provider beside the server.
 func startWithProvider(t *testing.T, dsn string) (*play, *identityProvider) {
 	t.Helper()
-	o := startIdP(t)
+	o := startIDP(t)
 	p := start(t, dsn, func(s *Options) { s.Change = o.options })
 	o.serve(p)
 	return p, o
