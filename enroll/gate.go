@@ -33,8 +33,8 @@ type GateStore interface {
 	// enrolled under its UDID; the settings), calls decide, and in the same
 	// transaction records the decision and, when it admits, its effect: the row
 	// (made from RowFor where there is none) becomes enrolling and takes the
-	// attempt's facts, unless it is enrolled, and takes the ownership chosen in
-	// the request. A decision that holds makes or keeps a row in
+	// attempt's facts, unless it is enrolled; it takes the ownership chosen in
+	// the request, and the attempt's user as its owner if it has none. A decision that holds makes or keeps a row in
 	// pending_approval, unless it is enrolled, and an approval that is pending.
 	// Decision.DeviceID of the returned decision names the row. decide may be
 	// called again when the transaction has to be repeated.
@@ -168,6 +168,9 @@ func (g *Gate) prepare(a Attempt) Attempt {
 		a.Evidence = EvidenceClaimed
 	}
 	a.Serial = NormalizeSerial(a.Serial)
+	if a.Platform == PlatformAndroid && PlaceholderSerial(a.Serial) {
+		a.Serial = ""
+	}
 	if len(a.Serial) > recordedSerial {
 		a.Serial = strings.ToValidUTF8(a.Serial[:recordedSerial], "")
 	}

@@ -23,6 +23,18 @@ func NormalizeSerial(raw string) string {
 	return b.String()
 }
 
+// PlaceholderSerial says whether a serial in normal form is what Android names
+// where the maker has put none: many devices have the same.
+func PlaceholderSerial(serial string) bool {
+	switch serial {
+	case "":
+		return false
+	case "UNKNOWN", "0123456789ABCDEF", "0123456789", "1234567890ABCDEF":
+		return true
+	}
+	return strings.Trim(serial, serial[:1]) == ""
+}
+
 // CheckSerial says what is wrong with a serial in normal form, or nil.
 func CheckSerial(serial string) error {
 	switch {

@@ -84,3 +84,19 @@ func TestNormalizeSerialIsIdempotent(t *testing.T) {
 		}
 	})
 }
+
+// TestPlaceholderSerial: what many devices name is nobody's serial.
+func TestPlaceholderSerial(t *testing.T) {
+	for serial, want := range map[string]bool{"": false, "UNKNOWN": true, "0": true, "00000000": true, "0123456789ABCDEF": true, "ZZZZ": true, "R58N00000A1": false, "UNKNOWN00001": false} {
+		if got := PlaceholderSerial(serial); got != want {
+			t.Errorf("%q: %v", serial, got)
+		}
+	}
+	g := NewGate(nil, nil)
+	if a := g.prepare(Attempt{Platform: PlatformAndroid, Serial: "unknown"}); a.Serial != "" {
+		t.Errorf("the gate looks for %q", a.Serial)
+	}
+	if a := g.prepare(Attempt{Platform: PlatformIOS, Serial: "0000"}); a.Serial != "0000" {
+		t.Errorf("of another platform, the gate looks for %q", a.Serial)
+	}
+}
