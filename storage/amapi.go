@@ -180,16 +180,36 @@ func (s *Store) JobDue(ctx context.Context, job string, at time.Time) error {
 	})
 }
 
-// The bucket holds 100 calls and gets 500 a minute, so that within no minute
-// there are more than the 600 that Google allows a project.
-const (
-	budgetEvery = time.Minute / 500
-	budgetBurst = 100 * budgetEvery
+// bucket holds burst calls and gets one more with every.
+type bucket struct {
+	every time.Duration
+	burst time.Duration // in time
+}
+
+// The bucket of a project holds 100 calls and gets 500 a minute, so that within
+// no minute there are more than the 600 that Google allows a project. Of those,
+// the sign-in page gets 100 a minute at most.
+var (
+	budget  = bucket{time.Minute / 500, 100 * (time.Minute / 500)}
+	signIns = bucket{time.Minute / 80, 20 * (time.Minute / 80)}
 )
 
-// TakeCall implements amapi.Budget, in one statement: full_at moves on by one
-// call, unless the bucket is empty.
+// signInKey is the bucket of the sign-in page; no project has such a name.
+func signInKey(project string) string { return project + "#signin" }
+
+// TakeCall implements amapi.Budget.
 func (s *Store) TakeCall(ctx context.Context, project string, now time.Time) (time.Duration, error) {
+	return s.take(ctx, project, budget, now)
+}
+
+// TakeSignIn implements amapi.OrganizationStore.
+func (s *Store) TakeSignIn(ctx context.Context, project string, now time.Time) (time.Duration, error) {
+	return s.take(ctx, signInKey(project), signIns, now)
+}
+
+// take is one statement: full_at moves on by one call, unless the bucket is
+// empty.
+func (s *Store) take(ctx context.Context, key string, b bucket, now time.Time) (time.Duration, error) {
 	var wait time.Duration
 	err := s.write(ctx, func(tx *session) error {
 		wait = 0
@@ -198,15 +218,15 @@ func (s *Store) TakeCall(ctx context.Context, project string, now time.Time) (ti
 		}
 		n, err := tx.exec(ctx, `INSERT INTO amapi_budget (project, full_at) VALUES (?, ?)
 			ON CONFLICT (project) DO UPDATE SET full_at = CASE WHEN amapi_budget.full_at > ? THEN amapi_budget.full_at ELSE CAST(? AS bigint) END + ?
-			WHERE amapi_budget.full_at <= ?`, project, micros(now.Add(budgetEvery)), micros(now), micros(now), budgetEvery.Microseconds(), micros(now.Add(budgetBurst-budgetEvery)))
+			WHERE amapi_budget.full_at <= ?`, key, micros(now.Add(b.every)), micros(now), micros(now), b.every.Microseconds(), micros(now.Add(b.burst-b.every)))
 		if err != nil || n > 0 {
 			return err
 		}
 		var full int64
-		if err := tx.get(ctx, &full, `SELECT full_at FROM amapi_budget WHERE project = ?`, project); err != nil {
+		if err := tx.get(ctx, &full, `SELECT full_at FROM amapi_budget WHERE project = ?`, key); err != nil {
 			return err
 		}
-		wait = max(instant(full).Sub(now.Add(budgetBurst-budgetEvery)), time.Millisecond)
+		wait = max(instant(full).Sub(now.Add(b.burst-b.every)), time.Millisecond)
 		return nil
 	})
 	return wait, err
@@ -217,7 +237,7 @@ func (s *Store) HoldCalls(ctx context.Context, project string, until time.Time) 
 	return s.write(ctx, func(tx *session) error {
 		_, err := tx.exec(ctx, `INSERT INTO amapi_budget (project, full_at) VALUES (?, ?)
 			ON CONFLICT (project) DO UPDATE SET full_at = CASE WHEN amapi_budget.full_at > excluded.full_at THEN amapi_budget.full_at ELSE excluded.full_at END`,
-			project, micros(until.Add(budgetBurst-budgetEvery)))
+			project, micros(until.Add(budget.burst-budget.every)))
 		return err
 	})
 }

@@ -23,19 +23,20 @@ func (s *Store) ClaimWork(ctx context.Context, now time.Time, lease time.Duratio
 		Generation   int64  `json:"generation"`
 		Attempts     int    `json:"attempts"`
 	}
+	until := now.Add(lease)
 	err := s.write(ctx, func(tx *session) error {
 		rows = nil
 		return tx.all(ctx, &rows, `WITH due AS MATERIALIZED (SELECT enrollment_id FROM pushes WHERE protocol = 'amapi' AND due_at > 0 AND due_at <= ? AND lease_until <= ?
 				ORDER BY due_at LIMIT ?`+tx.skipLocked()+`)
 			UPDATE pushes SET lease_until = ? WHERE enrollment_id IN (SELECT enrollment_id FROM due) RETURNING enrollment_id, generation, attempts`,
-			micros(now), micros(now), limit, micros(now.Add(lease)))
+			micros(now), micros(now), limit, micros(until))
 	})
 	if err != nil {
 		return nil, err
 	}
 	wakes := make([]amapi.Wake, len(rows))
 	for i, r := range rows {
-		wakes[i] = amapi.Wake{EnrollmentID: r.EnrollmentID, Generation: r.Generation, Attempts: r.Attempts}
+		wakes[i] = amapi.Wake{EnrollmentID: r.EnrollmentID, Generation: r.Generation, Attempts: r.Attempts, LeaseUntil: until}
 	}
 	return wakes, nil
 }
@@ -47,16 +48,17 @@ func (s *Store) FinishWork(ctx context.Context, done []amapi.Woken) error {
 		Generation int64  `json:"generation"`
 		RetryAt    int64  `json:"retry_at"`
 		Reason     string `json:"reason"`
+		Lease      int64  `json:"lease"`
 	}
 	rows := make([]finished, len(done))
 	for i, d := range done {
-		rows[i] = finished{d.EnrollmentID, d.Generation, micros(d.RetryAt), clean(d.Reason)}
+		rows[i] = finished{d.EnrollmentID, d.Generation, micros(d.RetryAt), clean(d.Reason), micros(d.LeaseUntil)}
 	}
 	return s.write(ctx, func(tx *session) error {
 		_, err := tx.exec(ctx, `UPDATE pushes SET lease_until = 0, reason = r.reason, pushed_at = CAST(? AS bigint),
 				due_at = CASE WHEN pushes.generation = CAST(r.generation AS bigint) THEN CAST(r.retry_at AS bigint) ELSE pushes.due_at END,
 				attempts = CASE WHEN CAST(r.retry_at AS bigint) = 0 THEN 0 ELSE pushes.attempts + 1 END
-			FROM `+tx.records("id text, generation bigint, retry_at bigint, reason text")+` WHERE pushes.enrollment_id = r.id`, micros(now()), encode(rows))
+			FROM `+tx.records("id text, generation bigint, retry_at bigint, reason text, lease bigint")+` WHERE pushes.enrollment_id = r.id AND pushes.lease_until = CAST(r.lease AS bigint)`, micros(now()), encode(rows))
 		return err
 	})
 }
@@ -113,22 +115,32 @@ func (s *Store) Unanswered(ctx context.Context, device string) ([]amapi.Work, er
 }
 
 // Asking implements amapi.WorkStore.
-func (s *Store) Asking(ctx context.Context, w amapi.Work, at time.Time) error {
+func (s *Store) Asking(ctx context.Context, held amapi.Wake, w amapi.Work, at, until time.Time) error {
 	return s.write(ctx, func(tx *session) error {
-		if _, err := tx.exec(ctx, `INSERT INTO amapi_operations (command_id, enrollment_id, device, operation, asked_at, expires_at, open) VALUES (?, ?, ?, '', ?, 0, FALSE)
-			ON CONFLICT (command_id) DO UPDATE SET asked_at = excluded.asked_at`, w.CommandID, w.EnrollmentID, w.Device, micros(at)); err != nil {
+		one := func(query string, args ...any) error {
+			n, err := tx.exec(ctx, query, args...)
+			if err == nil && n == 0 {
+				err = enroll.ErrLeaseLost
+			}
 			return err
 		}
-		_, err := tx.exec(ctx, `UPDATE commands SET state = 'sent', attempts = attempts + 1, sent_at = CASE WHEN sent_at = 0 THEN CAST(? AS bigint) ELSE sent_at END
-			WHERE id = ? AND finished_at = 0`, micros(at), w.CommandID)
-		return err
+		if err := one(`UPDATE pushes SET lease_until = ? WHERE enrollment_id = ? AND lease_until = ?`, micros(until), held.EnrollmentID, micros(held.LeaseUntil)); err != nil {
+			return err
+		}
+		if err := one(`UPDATE commands SET state = 'sent', attempts = attempts + 1, sent_at = CASE WHEN sent_at = 0 THEN CAST(? AS bigint) ELSE sent_at END
+			WHERE id = ? AND finished_at = 0`, micros(at), w.CommandID); err != nil {
+			return err
+		}
+		return one(`INSERT INTO amapi_operations (command_id, enrollment_id, device, operation, asked_at, expires_at, open) VALUES (?, ?, ?, '', ?, 0, FALSE)
+			ON CONFLICT (command_id) DO UPDATE SET asked_at = excluded.asked_at WHERE amapi_operations.operation = '' AND amapi_operations.asked_at = ?`,
+			w.CommandID, w.EnrollmentID, w.Device, micros(at), micros(w.AskedAt))
 	})
 }
 
 // Unasked implements amapi.WorkStore.
-func (s *Store) Unasked(ctx context.Context, commandID string) error {
+func (s *Store) Unasked(ctx context.Context, w amapi.Work) error {
 	return s.write(ctx, func(tx *session) error {
-		_, err := tx.exec(ctx, `DELETE FROM amapi_operations WHERE command_id = ? AND operation = ''`, commandID)
+		_, err := tx.exec(ctx, `DELETE FROM amapi_operations WHERE command_id = ? AND operation = '' AND asked_at = ?`, w.CommandID, micros(w.AskedAt))
 		return err
 	})
 }

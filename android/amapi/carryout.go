@@ -3,6 +3,7 @@ package amapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 const (
 	unknownRetry = 30 * time.Second // until it is looked what became of a command
+	askTime      = lease * 3 / 4    // for a call of Google's, so that nobody repeats what is under way
 	clockGap     = time.Minute      // between Google's clock and ours
 	overdueGrace = 2 * time.Minute  // after its life, a command that nothing was heard of is looked up
 	overdueBatch = 20
@@ -53,7 +55,11 @@ func (c *Connector) wakes(ctx context.Context, o Organization) (more bool) {
 		g.Go(func() error {
 			done[i] = Woken{Wake: w}
 			for _, one := range of[w.EnrollmentID] {
-				if err := c.carryOut(ctx, o, one); err != nil {
+				err := c.carryOut(ctx, o, &done[i].Wake, one)
+				if errors.Is(err, enroll.ErrLeaseLost) {
+					return nil // another replica goes on
+				}
+				if err != nil {
 					// What comes after it waits, so that commands keep their order.
 					c.failed(ctx, err)
 					c.report(ctx, "command not given to Google", err)
@@ -72,8 +78,9 @@ func (c *Connector) wakes(ctx context.Context, o Organization) (more bool) {
 }
 
 // carryOut gives Google a command. Before one whose outcome is unknown is given
-// again, it is looked for among those that Google has.
-func (c *Connector) carryOut(ctx context.Context, o Organization, w Work) error {
+// again, it is looked for among those that Google has. held is ours for longer
+// after it.
+func (c *Connector) carryOut(ctx context.Context, o Organization, held *Wake, w Work) error {
 	client, err := c.Clouds.management(ctx, o)
 	if err != nil {
 		return err
@@ -92,10 +99,14 @@ func (c *Connector) carryOut(ctx context.Context, o Organization, w Work) error 
 			return c.issued(ctx, w, *found, life(body))
 		}
 	}
-	if err := c.Store.Asking(ctx, w, c.now()); err != nil {
+	at := c.now()
+	if err := c.Store.Asking(ctx, *held, w, at, at.Add(lease)); err != nil {
 		return err
 	}
-	op, err := client.IssueCommand(ctx, w.Device, body)
+	held.LeaseUntil, w.AskedAt = at.Add(lease), at
+	asking, cancel := context.WithTimeout(ctx, askTime)
+	defer cancel()
+	op, err := client.IssueCommand(asking, w.Device, body)
 	switch code := CodeOf(err); {
 	case err == nil:
 		return c.issued(ctx, w, op, life(body))
@@ -106,7 +117,7 @@ func (c *Connector) carryOut(ctx context.Context, o Organization, w Work) error 
 	case mayHaveHappened(err):
 		return err // it stays asked
 	}
-	if failure := c.Store.Unasked(ctx, w.CommandID); failure != nil {
+	if failure := c.Store.Unasked(ctx, w); failure != nil {
 		return failure
 	}
 	return err

@@ -29,6 +29,9 @@ type OrganizationStore interface {
 	PutSecret(ctx context.Context, name string, value []byte) error
 	DeleteSecret(ctx context.Context, name string) error
 	Budget
+	// TakeSignIn takes a lookup of the sign-in page out of its own, smaller
+	// bucket: strangers can empty that one only.
+	TakeSignIn(ctx context.Context, project string, now time.Time) (wait time.Duration, err error)
 }
 
 // TokenStore keeps bound tokens, each before Google is asked for it.

@@ -17,6 +17,7 @@ type Wake struct {
 	EnrollmentID string
 	Generation   int64
 	Attempts     int
+	LeaseUntil   time.Time // it is another's then; what has another lease is not ours any more
 }
 
 // Woken is the end of a wake; RetryAt zero is done.
@@ -76,13 +77,17 @@ type Shared struct {
 // WorkStore keeps what Google is to do.
 type WorkStore interface {
 	ClaimWork(ctx context.Context, now time.Time, lease time.Duration, limit int) ([]Wake, error)
+	// FinishWork ends wakes whose lease is held still.
 	FinishWork(ctx context.Context, done []Woken) error
 	// OpenWork lists what is to be done for enrollments, in the order of queueing
 	// and without policies; policies says whether there are any of those.
 	OpenWork(ctx context.Context, enrollmentIDs []string) (work []Work, policies bool, err error)
-	// Asking notes that Google is about to be told; Unasked that it was not.
-	Asking(ctx context.Context, w Work, at time.Time) error
-	Unasked(ctx context.Context, commandID string) error
+	// Asking notes that Google is about to be told, and makes the lease longer.
+	// enroll.ErrLeaseLost where the wake is another's by now, or where somebody
+	// asked or ended the command since w was read: then Google must not be told.
+	Asking(ctx context.Context, held Wake, w Work, at, until time.Time) error
+	// Unasked notes that Google was not told, when it was asked at w.AskedAt.
+	Unasked(ctx context.Context, w Work) error
 	Issued(ctx context.Context, i Issued) error
 	// IssuedAs finds a command by its operation; enroll.KindNotFound.
 	IssuedAs(ctx context.Context, operation string) (Issued, error)

@@ -177,6 +177,18 @@ func amapiBudget(w *world) {
 	if got.Load() != 100 {
 		w.Fatalf("%d calls at once, want 100", got.Load())
 	}
+	lookups := 0
+	for now := at(0); now.Before(at(60)); now = now.Add(100 * time.Millisecond) {
+		if wait, err := w.TakeSignIn(w.ctx, "s", now); err == nil && wait == 0 {
+			lookups++
+		}
+	}
+	if lookups < 50 || lookups > 100 {
+		w.Fatalf("%d lookups of the sign-in page in a minute", lookups)
+	}
+	if wait, err := w.TakeCall(w.ctx, "s", at(0)); err != nil || wait != 0 {
+		w.Fatalf("the sign-in page used the budget up: %v, %v", wait, err)
+	}
 	w.ok(w.HoldCalls(w.ctx, "r", at(60)))
 	if wait, err := w.TakeCall(w.ctx, "r", at(0)); err != nil || wait < 59*time.Second || wait > 61*time.Second {
 		w.Fatalf("held calls: %v, %v", wait, err)
@@ -418,19 +430,36 @@ func amapiCommands(w *world) {
 		return work
 	}
 	work := open(lock, wipe)
-	w.ok(w.Asking(w.ctx, work[0], at(6)))
+	held := wakes[0]
+	ask := func(one amapi.Work, second int) amapi.Work {
+		w.Helper()
+		w.ok(w.Asking(w.ctx, held, one, at(second), at(second+60)))
+		held.LeaseUntil, one.AskedAt = at(second+60), at(second)
+		return one
+	}
+	lost := func(what string, held amapi.Wake, one amapi.Work) {
+		w.Helper()
+		if err := w.Asking(w.ctx, held, one, at(8), at(68)); !errors.Is(err, enroll.ErrLeaseLost) {
+			w.Fatalf("%s: %v", what, err)
+		}
+	}
+	asked := ask(work[0], 6)
+	lost("a lease that is over", wakes[0], asked)
+	lost("a command that another has asked", held, work[0])
+	w.ok(w.Unasked(w.ctx, work[0])) // not at that time
 	if asked := open(lock, wipe)[0]; !asked.AskedAt.Equal(at(6)) {
 		w.Fatalf("%+v", asked)
 	}
 	if unanswered, err := w.Unanswered(w.ctx, r.Name); err != nil || len(unanswered) != 1 || string(unanswered[0].Body) != `{"type":"LOCK"}` {
 		w.Fatalf("%+v, %v", unanswered, err)
 	}
-	w.ok(w.Unasked(w.ctx, lock))
+	w.ok(w.Unasked(w.ctx, asked))
 	if asked := open(lock, wipe)[0]; !asked.AskedAt.IsZero() {
 		w.Fatalf("%+v", asked)
 	}
-	w.ok(w.Asking(w.ctx, work[0], at(7)))
+	asked = ask(work[0], 7)
 	w.ok(w.Issued(w.ctx, amapi.Issued{CommandID: lock, Operation: r.Name + "/operations/1", ExpiresAt: at(20)}))
+	lost("a command that Google has", held, asked)
 	open(wipe)
 	if i, err := w.IssuedAs(w.ctx, r.Name+"/operations/1"); err != nil || i.CommandID != lock || i.EnrollmentID != r.EnrollmentID {
 		w.Fatalf("%+v, %v", i, err)
@@ -446,10 +475,18 @@ func amapiCommands(w *world) {
 	if late, err := w.Overdue(w.ctx, at(21), 10); err != nil || len(late) != 0 {
 		w.Fatalf("%+v, %v", late, err)
 	}
-	w.ok(w.FinishWork(w.ctx, []amapi.Woken{{Wake: wakes[0], RetryAt: at(60)}}))
-	if again, err := w.ClaimWork(w.ctx, at(59), time.Minute, 10); err != nil || len(again) != 0 {
-		w.Fatalf("%+v, %v", again, err)
+	lost("a command that is over", held, amapi.Work{CommandID: lock, EnrollmentID: r.EnrollmentID, Device: r.Name})
+	claim := func(second, want int) {
+		w.Helper()
+		if again, err := w.ClaimWork(w.ctx, at(second), time.Minute, 10); err != nil || len(again) != want {
+			w.Fatalf("%+v, %v", again, err)
+		}
 	}
+	w.ok(w.FinishWork(w.ctx, []amapi.Woken{{Wake: wakes[0]}})) // whose lease is another's
+	claim(66, 0)
+	w.ok(w.FinishWork(w.ctx, []amapi.Woken{{Wake: held, RetryAt: at(60)}}))
+	claim(59, 0)
+	claim(60, 1)
 	w.ok(w.FinishCommand(w.ctx, amapi.Outcome{EnrollmentID: r.EnrollmentID, CommandID: wipe, At: at(61)}, true))
 	if got, err := w.DeviceByID(w.ctx, d.ID); err != nil || got.State != enroll.StateUnenrolled {
 		w.Fatalf("%+v, %v", got, err)
