@@ -67,7 +67,7 @@ func (c *Client) DeleteToken(ctx context.Context, name string) error {
 
 // ProvisioningInfo reads what Google knows of a device at the sign-in page.
 func (c *Client) ProvisioningInfo(ctx context.Context, id string) (p ProvisioningInfo, err error) {
-	err = c.do(ctx, call{method: http.MethodGet, path: "provisioningInfo/" + url.PathEscape(id), out: &p, idempotent: true})
+	err = c.do(ctx, call{method: http.MethodGet, path: "provisioningInfo/" + url.PathEscape(id), pattern: "provisioningInfo/{id}", out: &p, idempotent: true})
 	return p, err
 }
 

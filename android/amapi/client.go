@@ -2,6 +2,7 @@ package amapi
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -80,6 +81,7 @@ func NewClient(base string, tokens Tokens, transport http.RoundTripper, project 
 type call struct {
 	method     string
 	path       string // below v1/, escaped
+	pattern    string // the path without what identifies somebody, for errors and logs; empty: the path
 	query      url.Values
 	in, out    any
 	idempotent bool
@@ -87,7 +89,7 @@ type call struct {
 
 // do makes a call.
 func (c *Client) do(ctx context.Context, q call) error {
-	name := q.method + " " + q.path
+	name := q.method + " " + cmp.Or(q.pattern, q.path)
 	var body []byte
 	if q.in != nil {
 		var err error

@@ -34,7 +34,12 @@ type SignIn struct {
 	Gate   Gate
 	Now    func() time.Time
 	Log    *slog.Logger
+
+	strangers strangers
 }
+
+// signInLookup names the call in errors.
+const signInLookup = "sign-in"
 
 // provisioningID is what Google's opaque identifiers are made of.
 var provisioningID = regexp.MustCompile(`^[A-Za-z0-9_=.-]{1,512}$`)
@@ -96,8 +101,20 @@ func (s *SignIn) admit(ctx context.Context, id, remote string) (token string, er
 	if err != nil {
 		return "", err
 	}
+	if s.strangers.known(id, now) {
+		return "", nil
+	}
+	if wait := s.strangers.wait(remote, now); wait > 0 {
+		return "", &Error{Call: signInLookup, Code: TooMany, Message: "too many unknown devices came from this address", RetryAfter: wait}
+	}
+	if wait, err := s.Store.TakeSignIn(ctx, o.Project, now); err != nil {
+		return "", err
+	} else if wait > 0 {
+		return "", &Error{Call: signInLookup, Code: TooMany, Message: "the budget of the sign-in page is used up", RetryAfter: wait}
+	}
 	info, err := client.ProvisioningInfo(ctx, id)
 	if CodeOf(err) == NotFound || CodeOf(err) == Invalid {
+		s.strangers.note(id, remote, now)
 		return "", nil // made up, or more than a day old
 	}
 	if err != nil {
@@ -108,7 +125,7 @@ func (s *SignIn) admit(ctx context.Context, id, remote string) (token string, er
 		return "", nil
 	}
 	mode := modeOf(info.ManagementMode, info.Ownership)
-	a := enroll.Attempt{At: now, Channel: enroll.ChannelAMAPI, Platform: enroll.PlatformAndroid, Serial: info.SerialNumber, Evidence: enroll.EvidenceSigned, RemoteAddr: remote,
+	a := enroll.Attempt{At: now, Channel: enroll.ChannelAMAPI, Platform: enroll.PlatformAndroid, Serial: trueSerial(info.SerialNumber), Evidence: enroll.EvidenceSigned, RemoteAddr: remote,
 		Facts: factsOf(mode, info.IMEI, info.MEID, info.Model, info.Brand, info.APILevel)}
 	if o.Settings.of(mode).Gate != GateSignIn {
 		_, err := s.Gate.Refuse(ctx, a, enroll.DenyChannel, fmt.Sprintf("devices do not enroll as %s over the sign-in page; personal devices need a token that is bound to their row", mode))
@@ -118,7 +135,7 @@ func (s *SignIn) admit(ctx context.Context, id, remote string) (token string, er
 	if err != nil || !d.Allowed() {
 		return "", err
 	}
-	made, _, err := issue(ctx, s.Store, client, o.Name, BoundToken{DeviceID: d.DeviceID, Serial: d.Serial, Mode: mode, Identified: info.SerialNumber, IMEI: info.IMEI, DecisionID: d.ID}, now, signInLife)
+	made, _, err := issue(ctx, s.Store, client, o.Name, BoundToken{DeviceID: d.DeviceID, Serial: d.Serial, Mode: mode, Identified: trueSerial(info.SerialNumber), IMEI: info.IMEI, DecisionID: d.ID}, now, signInLife)
 	return made.Value, err
 }
 

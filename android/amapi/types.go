@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"strings"
 	"time"
+
+	"rollcall/enroll"
 )
 
 // Values of the API.
@@ -149,6 +151,14 @@ func (d Device) serial() string {
 	s := d.Hardware.SerialNumber
 	if d.Ownership == PersonallyOwned && (s == d.Hardware.EnterpriseSpecificID || d.APILevel >= 31) {
 		return "" // from Android 12 on it is the identifier for this organization
+	}
+	return trueSerial(s)
+}
+
+// trueSerial is the serial number that Google tells, unless it is a placeholder.
+func trueSerial(s string) string {
+	if enroll.PlaceholderSerial(enroll.NormalizeSerial(s)) {
+		return ""
 	}
 	return s
 }
