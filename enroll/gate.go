@@ -34,8 +34,9 @@ type GateStore interface {
 	// transaction records the decision and, when it admits, its effect: the row
 	// (made from RowFor where there is none) becomes enrolling and takes the
 	// attempt's facts, unless it is enrolled; it takes the ownership chosen in
-	// the request, and the attempt's user as its owner if it has none. A decision that holds makes or keeps a row in
-	// pending_approval, unless it is enrolled, and an approval that is pending.
+	// the request, and the attempt's user as its owner if it has none. A decision
+	// that holds makes or keeps a row in pending_approval, unless it is enrolled,
+	// and an approval that is pending.
 	// Decision.DeviceID of the returned decision names the row. decide may be
 	// called again when the transaction has to be repeated.
 	Decide(ctx context.Context, a Attempt, decide func(Known) Decision) (Decision, error)

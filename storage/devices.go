@@ -140,6 +140,20 @@ func (r *deviceRow) mergeFacts(told enroll.Facts) error {
 	return nil
 }
 
+// giveOwner makes somebody the owner of a row that belongs to nobody.
+func (r *deviceRow) giveOwner(userID string) error {
+	if r.UserID != "" || userID == "" {
+		return nil
+	}
+	d, err := r.device()
+	if err != nil {
+		return err
+	}
+	d.Sources["user"] = enroll.SourceDevice
+	r.UserID, r.Sources = userID, encode(d.Sources)
+	return nil
+}
+
 // shown is the device as it may leave the store.
 func (r deviceRow) shown() (enroll.Device, error) {
 	d, err := r.device()

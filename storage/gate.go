@@ -30,6 +30,9 @@ func (s *Store) Decide(ctx context.Context, a enroll.Attempt, decide func(enroll
 		case !d.Allowed():
 		case known.Device == nil:
 			made := enroll.RowFor(d)
+			if made.UserID = a.UserID; made.UserID != "" {
+				made.Sources["user"] = enroll.SourceDevice
+			}
 			d.DeviceID = made.ID
 			if err := createDevices(ctx, tx, newDeviceRow(made)); err != nil {
 				return err
@@ -49,6 +52,9 @@ func (s *Store) Decide(ctx context.Context, a enroll.Attempt, decide func(enroll
 				if err := fresh.chooseOwnership(*known.Request); err != nil {
 					return err
 				}
+			}
+			if err := fresh.giveOwner(a.UserID); err != nil {
+				return err
 			}
 			if _, _, err := saveIfChanged(ctx, tx, row, fresh); err != nil {
 				return err

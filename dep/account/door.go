@@ -30,7 +30,6 @@ type Roll interface {
 	User(ctx context.Context, id string) (enroll.User, error)
 	Devices(ctx context.Context, f enroll.DeviceFilter, p enroll.Page) ([]enroll.Device, error)
 	DeviceByID(ctx context.Context, id string) (enroll.Device, error)
-	GiveOwner(ctx context.Context, serial, userID string) error
 }
 
 // Requests finds enrollment requests; enroll.Requests does.
@@ -308,11 +307,6 @@ func (d *Door) admit(r *http.Request, m mode, info mdm.MachineInfo, unproven boo
 	}
 	if !decision.Allowed() {
 		return nil, &decision, nil
-	}
-	if a.UserID != "" {
-		if err := d.Roll.GiveOwner(ctx, decision.Serial, a.UserID); err != nil {
-			return nil, nil, err
-		}
 	}
 	b := mdm.BindingOf(decision)
 	b.UserID, b.Account, b.EnrollmentMode, b.ManagedAppleID = a.UserID, a.Account, m.name, a.ManagedAppleID

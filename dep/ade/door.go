@@ -23,11 +23,9 @@ type Profiles interface {
 	Enrollment(ctx context.Context, b certs.Binding) ([]byte, error)
 }
 
-// Owners finds devices, and gives them to people who have signed in; enroll.Roll
-// does.
-type Owners interface {
+// Roll finds devices; enroll.Roll does.
+type Roll interface {
 	DeviceByID(ctx context.Context, id string) (enroll.Device, error)
-	GiveOwner(ctx context.Context, serial, userID string) error
 }
 
 // Door is where devices come to that Apple has sent here.
@@ -36,7 +34,7 @@ type Door struct {
 	Gate     mdm.Gate
 	DeviceCA *deviceca.Verifier
 	Profiles Profiles
-	Owners   Owners
+	Roll     Roll
 	SignIn   *signin.Pages
 	Secret   func(r *http.Request) string // {secret} of the path
 	Now      func() time.Time
@@ -173,11 +171,6 @@ func (d *Door) admit(ctx context.Context, a arrival, person signin.Person) (answ
 	}
 	if !decision.Allowed() {
 		return answer{refused: &decision}, nil
-	}
-	if person.UserID != "" {
-		if err := d.Owners.GiveOwner(ctx, decision.Serial, person.UserID); err != nil {
-			return answer{}, err
-		}
 	}
 	profile, err := d.Profiles.Enrollment(ctx, d.binding(decision, a.entry, person.UserID))
 	return answer{profile: profile}, err

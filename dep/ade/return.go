@@ -27,7 +27,7 @@ func (d *Door) Return(ctx context.Context, b certs.Binding, remote string) (may 
 	case err != nil || !entry.ReturnToService || entry.Authentication == dep.AuthenticationNone:
 		return err == nil && entry.ReturnToService, nil, err
 	}
-	row, err := d.Owners.DeviceByID(ctx, b.DeviceID)
+	row, err := d.Roll.DeviceByID(ctx, b.DeviceID)
 	if err != nil {
 		return false, nil, err
 	}

@@ -53,7 +53,6 @@ func (w *world) DeviceByID(_ context.Context, id string) (enroll.Device, error) 
 	return enroll.Device{ID: id, Facts: enroll.Facts{Product: "iPad16,3", OSVersion: "26.1"}}, nil
 }
 
-func (w *world) GiveOwner(context.Context, string, string) error { return nil }
 
 func (w *world) Enrollment(_ context.Context, b certs.Binding) ([]byte, error) {
 	w.bound = append(w.bound, b)
@@ -61,7 +60,7 @@ func (w *world) Enrollment(_ context.Context, b certs.Binding) ([]byte, error) {
 }
 
 func (w *world) door() *Door {
-	return &Door{Entries: w, Gate: w, Profiles: w, Owners: w, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+	return &Door{Entries: w, Gate: w, Profiles: w, Roll: w, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
 }
 
 func TestReturn(t *testing.T) {

@@ -189,6 +189,45 @@ func testRestrictions(t *testing.T, open func(t *testing.T) *storage.Store) {
 				w.Errorf("decided %v", count)
 			}
 		},
+		"devices of nobody that a user takes at the same time": func(w *world) {
+			w.settings(func(s *enroll.Settings) { s.DevicesPerUser, s.PreEnrolledDevicesOnly = 1, enroll.ModeOff })
+			ann := w.put(enroll.Device{Serial: "OWN", Platform: enroll.PlatformIOS, Ownership: enroll.OwnershipCorporate}, "ann@example.com").UserID
+			serials := []string{"AAA", "BBB", "CCC", "DDD"}
+			for _, serial := range serials {
+				w.device(serial)
+			}
+			codes := make(chan enroll.Code, len(serials)+1)
+			for _, serial := range append(serials, "EEE") { // one that is not on the roll
+				go func() {
+					a := signed(serial)
+					a.UserID = ann
+					d, err := enroll.NewGate(w.Store, nil).Decide(w.ctx, a)
+					if err != nil {
+						w.Error(err)
+					}
+					codes <- d.Code
+				}()
+			}
+			count := map[enroll.Code]int{}
+			for range len(serials) + 1 {
+				count[<-codes]++
+			}
+			if count[enroll.DenyUserLimit] != len(serials) {
+				w.Errorf("decided %v", count)
+			}
+			owned := 0
+			for _, serial := range append(serials, "EEE") {
+				switch d, err := w.Device(w.ctx, serial); {
+				case err == nil && d.UserID == ann && d.Sources["user"] == enroll.SourceDevice:
+					owned++
+				case err == nil && d.UserID != "":
+					w.Errorf("%s: %+v", serial, d)
+				}
+			}
+			if owned != 1 {
+				w.Errorf("the user got %d devices", owned)
+			}
+		},
 		"devices of a user": func(w *world) {
 			w.settings(func(s *enroll.Settings) { s.DevicesPerUser = 2 })
 			ann := func(serial string) {

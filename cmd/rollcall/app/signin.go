@@ -111,7 +111,7 @@ func (a *App) newDoors(gate mdm.Gate, roll *enroll.Roll, profiles *mdm.Profiles,
 			Unverified: o.OIDCUnverifiedEmail}
 	}
 	d := doors{
-		ade: &ade.Door{Entries: a.store, Gate: gate, DeviceCA: deviceCA, Profiles: profiles, Owners: roll, SignIn: pages, Now: a.now, Log: a.log,
+		ade: &ade.Door{Entries: a.store, Gate: gate, DeviceCA: deviceCA, Profiles: profiles, Roll: roll, SignIn: pages, Now: a.now, Log: a.log,
 			Secret: func(r *http.Request) string { return mux.Vars(r)["secret"] }},
 		account: &account.Door{Gate: gate, DeviceCA: deviceCA, Profiles: profiles, Roll: roll, Requests: a.requests, Store: a.store, Misses: a.store, SignIn: pages,
 			Tokens: a.accessTokens(), BaseURL: a.publicURL + pathAccount, Domain: o.SignInDomain, OIDCLife: time.Duration(o.AccountDays) * 24 * time.Hour,
