@@ -214,7 +214,18 @@ func (r routes) androidDevices() {
 				return nil, err
 			}
 			platform, ownership := enroll.PlatformAndroid, enroll.OwnershipCorporate
-			if _, _, _, err := a.Roll.Put(ctx, rec.Serial, enroll.DeviceInput{Platform: &platform, Ownership: &ownership}); err != nil {
+			input := enroll.DeviceInput{Platform: &platform, Ownership: &ownership}
+			row, err := a.Roll.Device(ctx, enroll.NormalizeSerial(rec.Serial))
+			switch {
+			case err == nil && !row.Platform.Admits(platform):
+				return nil, enroll.Errorf(enroll.KindConflict, "not_android", "the row of %s is for %s", row.Serial, row.Platform).
+					WithHint("If the device is the one the row was meant for, change the platform of the row; the gate is asked again within a minute.")
+			case err == nil:
+				input.Version = row.Version
+			case enroll.KindOf(err) != enroll.KindNotFound:
+				return nil, err
+			}
+			if _, _, _, err := a.Roll.Put(ctx, rec.Serial, input); err != nil {
 				return nil, err
 			}
 			if err := a.Google.Recheck(ctx, o, rec); err != nil {

@@ -272,7 +272,15 @@ func (c *Connector) ask(ctx context.Context, o Organization, d Device, mode Mode
 	conflict := func(code enroll.Code, format string, args ...any) (enroll.Decision, error) {
 		return c.Gate.Refuse(ctx, a, code, fmt.Sprintf(format, args...))
 	}
+	enrolled := d.EnrollmentTime // what was published may be processed late
+	if enrolled.IsZero() {
+		enrolled = a.At
+	}
 	switch {
+	case o.Settings.of(t.Mode).Gate == GateOff:
+		return conflict(enroll.DenyChannel, "devices do not enroll as %s any more", t.Mode)
+	case t.State != TokenUsed && enrolled.After(t.ExpiresAt.Add(clockGap)):
+		return conflict(enroll.DenyTokenExpired, "the token was good until %s", t.ExpiresAt.Format(time.RFC3339))
 	case t.State == TokenUsed && t.UsedBy != d.Name:
 		return conflict(enroll.DenyTokenUsedUp, "another device has enrolled with this token")
 	case mode.usage() != t.Mode.usage() || (mode == PersonalProfile) != (t.Mode == PersonalProfile):
@@ -293,13 +301,15 @@ func (c *Connector) ask(ctx context.Context, o Organization, d Device, mode Mode
 		if err != nil {
 			return standing, err
 		}
-		if standing.Allowed() {
+		if standing.Allowed() && standing.DeviceID == t.DeviceID {
 			standing.ID, standing.DeviceID = t.DecisionID, t.DeviceID
 			return standing, nil
 		}
 	}
-	decision, err := c.Gate.Decide(ctx, a) // records a refusal with its reasons
-	if err == nil && decision.Allowed() && decision.DeviceID != t.DeviceID {
+	// A refusal is recorded with its reasons. A row that was put on the roll anew
+	// since the sign-in page is the one with the serial number that Google tells.
+	decision, err := c.Gate.Decide(ctx, a)
+	if err == nil && decision.Allowed() && decision.DeviceID != t.DeviceID && t.DecisionID == "" {
 		return conflict(enroll.DenyTokenSerialMismatch, "the row that the token is bound to is gone")
 	}
 	return decision, err
@@ -431,10 +441,13 @@ func Approvable(r Record) error {
 	switch {
 	case r.State != RecordQuarantined:
 		return enroll.Errorf(enroll.KindConflict, "amapi_not_quarantined", "the device is not in quarantine; it is %s", r.State)
-	case r.Serial == "":
+	case r.Serial == "" || enroll.PlaceholderSerial(enroll.NormalizeSerial(r.Serial)):
 		return refuse("Google tells no serial number of the device")
 	case rollless(r):
 		return refuse("the device was refused for its token or its identity (%s), which the roll cannot mend", r.Code)
+	case r.Code != enroll.DenyNotPreEnrolled && r.Code.Outcome() != enroll.OutcomeHold:
+		return enroll.Errorf(enroll.KindConflict, "amapi_not_approvable", "the device is refused for more than not being on the roll: %s", r.Code).
+			WithHint("Change what refuses it; the gate is asked again within a minute.")
 	}
 	return nil
 }

@@ -218,3 +218,41 @@ func TestGoogleStrangeNotifications(t *testing.T) {
 		g.check("commands come by push as well", g.done("INNOCENT0002", g.command("INNOCENT0002", "lock", nil)).State == "acknowledged")
 	})
 }
+
+// TestGoogleTokensHandedOut: a token that was handed out does not outlive its
+// mode or its time here.
+func TestGoogleTokensHandedOut(t *testing.T) {
+	withGoogle(t, func(g *googled) {
+		g.restrict(enroll.ModeEnforce)
+		g.listed("HANDEDOUT001")
+		_, qr := g.bound("HANDEDOUT001", "fully_managed")
+		g.gates(object{"fully_managed": object{"gate": "off", "refused": "quarantine"}})
+		g.must(g.droid("HANDEDOUT001").Setup(g.ctx, qr))
+		held := g.untilRecord("the mode is off", "HANDEDOUT001", "quarantined")
+		g.check("it says why", held.Code == string(enroll.DenyChannel), held)
+		g.check("the row is untouched", g.device("HANDEDOUT001").State == "pre_enrolled", g.device("HANDEDOUT001"))
+	})
+}
+
+// TestGoogleOtherPlatform: approving a device does not make another platform's
+// row its own.
+func TestGoogleOtherPlatform(t *testing.T) {
+	withGoogle(t, func(g *googled) {
+		g.restrict(enroll.ModeEnforce)
+		g.gates(object{"fully_managed": object{"gate": "notification", "refused": "quarantine"}})
+		token := g.foreignToken("PERSONAL_USAGE_DISALLOWED")
+		for _, serial := range []string{"SAMESERIAL01", "SAMESERIAL02"} {
+			if serial == "SAMESERIAL01" {
+				g.roll(serial, object{"platform": "ios"})
+			}
+			g.must(g.droid(serial).Setup(g.ctx, token))
+			g.untilRecord("quarantine of "+serial, serial, "quarantined")
+		}
+		g.refused(http.StatusConflict, "amapi_not_approvable", http.MethodPost, "/android/enterprise/devices/"+g.record("SAMESERIAL01").ID+"/approve", nil)
+		g.roll("SAMESERIAL02", object{"platform": "ios"}) // after the device
+		g.refused(http.StatusConflict, "not_android", http.MethodPost, "/android/enterprise/devices/"+g.record("SAMESERIAL02").ID+"/approve", nil)
+		for _, serial := range []string{"SAMESERIAL01", "SAMESERIAL02"} {
+			g.check("the row is untouched", g.device(serial).State == "pre_enrolled", g.device(serial))
+		}
+	})
+}
