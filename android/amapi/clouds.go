@@ -65,11 +65,16 @@ func (c *Clouds) Close() { c.transport.CloseIdleConnections() }
 // dial makes the clients of a key.
 func (c *Clouds) dial(account google.ServiceAccount) *clients {
 	client := func(base, scope string, budget Budget) *Client {
-		tokens := google.NewTokenSource(account, scope, &http.Client{Transport: c.transport, Timeout: callTimeout}, c.now)
+		tokens := google.NewTokenSource(account, scope, c.forTokens(), c.now)
 		return NewClient(base, tokens, c.transport, account.ProjectID, budget, c.now)
 	}
 	return &clients{account: account, management: client(c.endpoints.Management, ManagementScope, c.store), pubsub: &PubSub{client(c.endpoints.PubSub, PubSubScope, nil)},
 		zeroTouch: client(c.endpoints.ZeroTouch, ZeroTouchScope, nil)}
+}
+
+// forTokens is the client that tokens are got with; nobody redirects it.
+func (c *Clouds) forTokens() *http.Client {
+	return &http.Client{Transport: c.transport, Timeout: callTimeout, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 }
 
 // of are the clients of an organization, whose key may have been replaced by
@@ -103,7 +108,12 @@ func (c *Clouds) management(ctx context.Context, o Organization) (*Client, error
 
 // prove gets an access token with a key that is not stored yet.
 func (c *Clouds) prove(ctx context.Context, account google.ServiceAccount) error {
-	_, err := google.NewTokenSource(account, ManagementScope, &http.Client{Transport: c.transport, Timeout: callTimeout}, c.now).Token(ctx)
+	if c.endpoints.Management == ManagementURL {
+		if err := account.CheckIssuer(); err != nil {
+			return err
+		}
+	}
+	_, err := google.NewTokenSource(account, ManagementScope, c.forTokens(), c.now).Token(ctx)
 	var refused *google.TokenError
 	switch {
 	case errors.As(err, &refused):

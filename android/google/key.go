@@ -70,6 +70,18 @@ func ParseServiceAccount(data []byte) (ServiceAccount, error) {
 	return ServiceAccount{ProjectID: file.ProjectID, ClientEmail: file.ClientEmail, TokenURI: file.TokenURI, KeyID: file.PrivateKeyID, key: key}, nil
 }
 
+// CheckIssuer refuses a key whose tokens somebody else than Google would issue:
+// this server would call any address that the file names. Error:
+// enroll.KindInvalid.
+func (a ServiceAccount) CheckIssuer() error {
+	switch u, err := url.Parse(a.TokenURI); {
+	case err == nil && u.Scheme == "https" && u.User == nil && (u.Host == "oauth2.googleapis.com" || u.Host == "accounts.google.com" || u.Host == "www.googleapis.com"):
+		return nil
+	}
+	return enroll.Errorf(enroll.KindInvalid, "service_account_invalid", "the service-account key is not usable: token_uri is not an address of Google's").
+		WithHint("Give the file as Google's console made it; its token_uri is https://oauth2.googleapis.com/token.")
+}
+
 // local says whether plain HTTP stays on this machine.
 func local(u *url.URL) bool {
 	host := u.Hostname()

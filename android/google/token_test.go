@@ -177,3 +177,15 @@ func TestParseServiceAccount(t *testing.T) {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
+
+// TestCheckIssuer: no key makes this server call somebody else.
+func TestCheckIssuer(t *testing.T) {
+	for uri, ok := range map[string]bool{
+		"https://oauth2.googleapis.com/token": true, "https://accounts.google.com/o/oauth2/token": true, "https://10.0.0.1/token": false, "http://127.0.0.1:8080/": false,
+		"https://oauth2.googleapis.com.example.com/token": false, "https://oauth2.googleapis.com:8443/token": false, "http://oauth2.googleapis.com/token": false,
+	} {
+		if err := (ServiceAccount{TokenURI: uri}).CheckIssuer(); (err == nil) != ok {
+			t.Errorf("%s: %v", uri, err)
+		}
+	}
+}
