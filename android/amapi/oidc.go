@@ -18,6 +18,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"golang.org/x/sync/singleflight"
 )
 
 // CertsURL is where Google publishes the keys that it signs ID tokens with.
@@ -29,6 +31,7 @@ const (
 	clockSkew    = time.Minute
 	keysLife     = time.Hour // where Google does not say
 	keysRefetch  = time.Minute
+	keysRetry    = 5 * time.Second
 	keysTimeout  = 10 * time.Second
 	maxTokenLife = 24 * time.Hour
 )
@@ -44,10 +47,13 @@ type Verifier struct {
 	client *http.Client
 	now    func() time.Time
 
-	mu      sync.Mutex
-	keys    map[string]*rsa.PublicKey
-	ends    time.Time
-	fetched time.Time
+	fetches singleflight.Group
+
+	mu     sync.Mutex
+	keys   map[string]*rsa.PublicKey
+	ends   time.Time
+	asked  time.Time // when the keys were fetched last, or could not be
+	failed error     // of that time
 }
 
 // NewVerifier makes a verifier with the keys at url; "" is Google's.
@@ -142,21 +148,47 @@ func decodePart(part string, into any) error {
 }
 
 // key finds a key, nil where Google has none with this ID. An unknown ID makes
-// the keys be fetched at most once a minute.
+// the keys be fetched at most once a minute; where that fails, the next try is
+// after keysRetry. Nobody waits for it whose key is known.
 func (v *Verifier) key(ctx context.Context, id string) (*rsa.PublicKey, error) {
+	if key, done, err := v.held(id); done {
+		return key, err
+	}
+	// Who asks first may go away; the others want the keys still.
+	fetched := v.fetches.DoChan("", func() (any, error) {
+		keys, life, err := v.fetch(context.WithoutCancel(ctx))
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		if v.asked, v.failed = v.now(), err; err == nil {
+			v.keys, v.ends = keys, v.asked.Add(life)
+		}
+		return nil, nil
+	})
+	select {
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	case <-fetched:
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.keys[id], v.failed
+}
+
+// held is what can be said of a key without asking Google.
+func (v *Verifier) held(id string) (key *rsa.PublicKey, done bool, err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	now := v.now()
-	known := v.keys[id]
-	if now.Before(v.ends) && (known != nil || now.Before(v.fetched.Add(keysRefetch))) {
-		return known, nil
+	known, good := v.keys[id], now.Before(v.ends)
+	switch {
+	case known != nil && good:
+		return known, true, nil
+	case v.failed != nil && now.Before(v.asked.Add(keysRetry)):
+		return nil, true, v.failed
+	case v.failed == nil && good && now.Before(v.asked.Add(keysRefetch)):
+		return nil, true, nil
 	}
-	keys, life, err := v.fetch(ctx)
-	if err != nil {
-		return nil, err
-	}
-	v.keys, v.ends, v.fetched = keys, now.Add(life), now
-	return keys[id], nil
+	return nil, false, nil
 }
 
 var maxAge = regexp.MustCompile(`(?:^|[ ,])max-age=([0-9]{1,9})`)
