@@ -146,7 +146,7 @@ func (f *FCM) send(ctx context.Context, w Wake) WakeOutcome {
 	case resp.StatusCode == http.StatusUnauthorized:
 		f.Tokens.Forget(token)
 		return later("access token refused", 0)
-	case resp.StatusCode == http.StatusNotFound, code == "UNREGISTERED", code == "SENDER_ID_MISMATCH", resp.StatusCode == http.StatusBadRequest:
+	case code == "UNREGISTERED", code == "SENDER_ID_MISMATCH", code == "INVALID_ARGUMENT":
 		return WakeOutcome{Gone: true, Reason: strings.ToLower(code)}
 	case resp.StatusCode == http.StatusTooManyRequests:
 		seconds, err := strconv.Atoi(resp.Header.Get("Retry-After"))
@@ -158,12 +158,14 @@ func (f *FCM) send(ctx context.Context, w Wake) WakeOutcome {
 	return later("status "+strconv.Itoa(resp.StatusCode), 0)
 }
 
-// fcmCode is the code of FCM in an error, else Google's status.
+// fcmCode is the code that FCM itself gives in an error; empty where the answer
+// is not FCM's: a proxy's, or one about a project or URL that is configured
+// wrongly.
 func fcmCode(body []byte) string {
 	var e struct {
 		Error struct {
-			Status  string `json:"status"`
 			Details []struct {
+				Type      string `json:"@type"`
 				ErrorCode string `json:"errorCode"`
 			} `json:"details"`
 		} `json:"error"`
@@ -172,9 +174,9 @@ func fcmCode(body []byte) string {
 		return ""
 	}
 	for _, d := range e.Error.Details {
-		if d.ErrorCode != "" {
+		if strings.HasSuffix(d.Type, "/google.firebase.fcm.v1.FcmError") {
 			return d.ErrorCode
 		}
 	}
-	return e.Error.Status
+	return ""
 }

@@ -88,13 +88,17 @@ func TestFCM(t *testing.T) {
 		attempts int
 		want     WakeOutcome
 	}{
-		"sent":         {200, `{"name":"projects/acme/messages/1"}`, nil, 0, WakeOutcome{SentAt: testNow}},
-		"unregistered": {404, coded("UNREGISTERED"), nil, 0, WakeOutcome{Gone: true, Reason: "unregistered"}},
-		"sender":       {403, coded("SENDER_ID_MISMATCH"), nil, 0, WakeOutcome{Gone: true, Reason: "sender_id_mismatch"}},
-		"quota":        {429, coded("QUOTA_EXCEEDED"), http.Header{"Retry-After": {"120"}}, 0, WakeOutcome{RetryAt: testNow.Add(2 * time.Minute), Reason: "quota exceeded"}},
-		"quota, plain": {429, "", nil, 0, WakeOutcome{RetryAt: testNow.Add(time.Minute), Reason: "quota exceeded"}},
-		"unavailable":  {503, "no JSON", nil, 2, WakeOutcome{RetryAt: testNow.Add(4 * time.Minute), Reason: "status 503"}},
-		"refused":      {401, "", nil, 0, WakeOutcome{RetryAt: testNow.Add(time.Minute), Reason: "access token refused"}},
+		"sent":          {200, `{"name":"projects/acme/messages/1"}`, nil, 0, WakeOutcome{SentAt: testNow}},
+		"unregistered":  {404, coded("UNREGISTERED"), nil, 0, WakeOutcome{Gone: true, Reason: "unregistered"}},
+		"sender":        {403, coded("SENDER_ID_MISMATCH"), nil, 0, WakeOutcome{Gone: true, Reason: "sender_id_mismatch"}},
+		"invalid":       {400, coded("INVALID_ARGUMENT"), nil, 0, WakeOutcome{Gone: true, Reason: "invalid_argument"}},
+		"a proxy's 404": {404, "<html>not here</html>", nil, 0, WakeOutcome{RetryAt: testNow.Add(time.Minute), Reason: "status 404"}},
+		"no project":    {404, `{"error":{"status":"NOT_FOUND"}}`, nil, 0, WakeOutcome{RetryAt: testNow.Add(time.Minute), Reason: "status 404"}},
+		"another's 400": {400, `{"error":{"status":"INVALID_ARGUMENT"}}`, nil, 0, WakeOutcome{RetryAt: testNow.Add(time.Minute), Reason: "status 400"}},
+		"quota":         {429, coded("QUOTA_EXCEEDED"), http.Header{"Retry-After": {"120"}}, 0, WakeOutcome{RetryAt: testNow.Add(2 * time.Minute), Reason: "quota exceeded"}},
+		"quota, plain":  {429, "", nil, 0, WakeOutcome{RetryAt: testNow.Add(time.Minute), Reason: "quota exceeded"}},
+		"unavailable":   {503, "no JSON", nil, 2, WakeOutcome{RetryAt: testNow.Add(4 * time.Minute), Reason: "status 503"}},
+		"refused":       {401, "", nil, 0, WakeOutcome{RetryAt: testNow.Add(time.Minute), Reason: "access token refused"}},
 	} {
 		status, body, header, sent = test.status, test.body, test.header, nil
 		w := &wakes{wake: Wake{EnrollmentID: "e", PushID: "fid-1", Attempts: test.attempts}}
