@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto"
 	"encoding/json"
+	"regexp"
 	"strconv"
+	"strings"
 	"time"
 
 	"rollcall/enroll"
@@ -60,6 +62,18 @@ type Result struct {
 	Data         []byte // the result, JSON as received
 	At           time.Time
 }
+
+// ErrorCode is the code of a result's error without the device's own words,
+// which may name persons.
+func (r Result) ErrorCode() string {
+	code, _, _ := strings.Cut(r.Error, ":")
+	if !errorCode.MatchString(code) {
+		return ""
+	}
+	return code
+}
+
+var errorCode = regexp.MustCompile(`^[a-z0-9_.-]{1,64}$`)
 
 // Reported is what the queue says to a result.
 type Reported struct {

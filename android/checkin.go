@@ -199,7 +199,7 @@ func (s *Server) carriedOut(ctx context.Context, e Enrollment, r Result, done Re
 	case !done.Fresh || r.NotNow:
 		return false, nil
 	case r.State == policy.CommandFailed:
-		log.WarnContext(ctx, "command failed on the device", "device_says", r.Error)
+		log.WarnContext(ctx, "command failed on the device", "code", r.ErrorCode())
 		return false, nil
 	}
 	switch done.Type {

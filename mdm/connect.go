@@ -108,7 +108,7 @@ func (s *Server) report(r *http.Request, e Enrollment, a answer, body []byte) (*
 	case done.Repeated:
 		log.InfoContext(ctx, "result repeated")
 	case report.State == policy.CommandFailed:
-		log.WarnContext(ctx, "command failed on the device", "command", a.CommandUUID, "device_says", report.Error)
+		log.WarnContext(ctx, "command failed on the device", "command", a.CommandUUID, "error_codes", a.codes())
 	default:
 		log.DebugContext(ctx, "result")
 	}

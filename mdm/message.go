@@ -177,6 +177,21 @@ func words(chain []chainedError) string {
 	return s
 }
 
+// codes are the numbers of an answer's errors: what may be logged of them, for
+// a device's own words may name people and places.
+func (a answer) codes() []int64 {
+	var codes []int64
+	for _, e := range a.ErrorChain {
+		codes = append(codes, e.ErrorCode)
+	}
+	for _, s := range a.Settings {
+		for _, e := range s.ErrorChain {
+			codes = append(codes, e.ErrorCode)
+		}
+	}
+	return codes[:min(len(codes), 10)]
+}
+
 // failure says what went wrong with an answer that may look acknowledged: a
 // Settings command reports each of its items by itself, and an app may be
 // rejected.

@@ -178,3 +178,10 @@ func TestFactsOfAnswers(t *testing.T) {
 		t.Errorf("nonsense is kept: %+v", f)
 	}
 }
+
+func TestCodes(t *testing.T) {
+	a := answer{ErrorChain: []chainedError{{ErrorCode: 12007, LocalizedDescription: "Ann's iPhone"}}, Settings: []settingResult{{ErrorChain: []chainedError{{ErrorCode: 4001}}}}}
+	if diff := cmp.Diff([]int64{12007, 4001}, a.codes()); diff != "" {
+		t.Error(diff)
+	}
+}
