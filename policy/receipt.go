@@ -10,6 +10,7 @@ type Receipt struct {
 	EnrollmentID string
 	EnrolledAt   time.Time
 	CompletedAt  time.Time // last final answer, once nothing is open; zero before
+	PolicyAt     time.Time // when nothing was open for the first time; zero: not yet
 	Items        []ReceiptItem
 	Notes        []Note           // what is not sent, and why
 	Versions     map[string]int64 // of the policies in the last plan, by their names
@@ -97,13 +98,17 @@ func (r PolicyReceipt) State() PolicyState {
 	return state
 }
 
-// TimeToPolicy is the time from the enrollment to the last final answer; zero
-// while something is open.
+// TimeToPolicy is the time from the enrollment until the device had answered
+// everything for the first time, whatever has changed since; zero before.
 func (r Receipt) TimeToPolicy() time.Duration {
-	if r.CompletedAt.IsZero() || r.EnrolledAt.IsZero() {
+	at := r.PolicyAt
+	if at.IsZero() {
+		at = r.CompletedAt
+	}
+	if at.IsZero() || r.EnrolledAt.IsZero() {
 		return 0
 	}
-	return r.CompletedAt.Sub(r.EnrolledAt)
+	return at.Sub(r.EnrolledAt)
 }
 
 // ItemState is where an item of a receipt stands.

@@ -79,6 +79,12 @@ func emptied(ctx context.Context, tx *session, enrollmentID, commandID string) e
 		enrollmentID, commandID, commandID); err != nil {
 		return err
 	}
+	if _, err := tx.exec(ctx, `UPDATE enrollments SET policy_at = (SELECT c.finished_at FROM commands c WHERE c.id = ?) WHERE id = ? AND policy_at = 0
+		AND (NOT EXISTS (SELECT 1 FROM deliveries w WHERE w.device_id = enrollments.device_id AND w.due_at > 0)
+			OR EXISTS (SELECT 1 FROM delivered i WHERE i.enrollment_id = enrollments.id AND i.command_id = ? AND i.item_key = 'configured'))`,
+		commandID, enrollmentID, commandID); err != nil {
+		return err
+	}
 	return tellCompleted(ctx, tx, enrollmentID, commandID)
 }
 

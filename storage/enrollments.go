@@ -34,11 +34,12 @@ type enrollmentRow struct {
 	LastSeenAt      int64  `json:"last_seen_at"`
 	PushInactiveAt  int64  `json:"push_inactive_at"`
 	EndedAt         int64  `json:"ended_at"`
+	PolicyAt        int64  `json:"policy_at"`
 }
 
 const (
 	enrollmentColumns = `e.id, e.device_id, e.parent_id, e.udid, e.user_id, e.state, e.fingerprint, e.next_fingerprint, e.topic, e.token,
-		e.push_magic, e.awaiting, e.decision_id, e.request_id, e.account, e.protocol, e.authenticated_at, e.enrolled_at, e.last_seen_at, e.push_inactive_at, e.ended_at`
+		e.push_magic, e.awaiting, e.decision_id, e.request_id, e.account, e.protocol, e.authenticated_at, e.enrolled_at, e.last_seen_at, e.push_inactive_at, e.ended_at, e.policy_at`
 
 	// The protocols of enrollments.
 	protocolApple = "apple"

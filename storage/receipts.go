@@ -51,7 +51,7 @@ func (s *Store) receipts(ctx context.Context, tx *session, enrollments []enrollm
 	}
 	out := make(map[string]policy.Receipt, len(enrollments))
 	for _, e := range enrollments {
-		r := policy.Receipt{EnrollmentID: e.ID, EnrolledAt: instant(e.EnrolledAt), Notes: notes[e.ID], Versions: plans[e.DeviceID].versions, Due: plans[e.DeviceID].due}
+		r := policy.Receipt{EnrollmentID: e.ID, EnrolledAt: instant(e.EnrolledAt), PolicyAt: instant(e.PolicyAt), Notes: notes[e.ID], Versions: plans[e.DeviceID].versions, Due: plans[e.DeviceID].due}
 		for _, i := range items[e.ID] {
 			d, err := s.delivered(i)
 			if err != nil {

@@ -116,6 +116,19 @@ func testDelivery(t *testing.T, open func(t *testing.T) *storage.Store) {
 				receipt.Items[0].Attempts != 1 || !receipt.Items[0].SentAt.Equal(at(21)) {
 				w.Fatalf("receipt %+v", receipt)
 			}
+			// A later change takes its own time, not that of the enrollment.
+			w.policy("p", "three")
+			four := command("profile:b", "h4")
+			w.ok(w.commit(w.claim(1)[0], e.ID, []policy.Command{four}, nil, nil, at(500)))
+			if c, err := w.HandOut(w.ctx, e.ID, at(501), time.Minute); err != nil || c == nil || c.ID != four.ID {
+				w.Fatalf("handed out %+v, %v", c, err)
+			}
+			w.acknowledge(e.ID, four.ID, 502)
+			receipt, err = w.Receipt(w.ctx, e.DeviceID)
+			w.ok(err)
+			if !receipt.CompletedAt.Equal(at(502)) || receipt.TimeToPolicy() != 20*time.Second {
+				w.Fatalf("receipt %+v", receipt)
+			}
 			_, err = w.Receipt(w.ctx, w.device("BBB").ID)
 			w.kind(err, enroll.KindNotFound)
 			if all, err := w.Situations(w.ctx, []string{"nobody"}); err != nil || len(all) != 0 {

@@ -225,6 +225,8 @@ func TestBudget(t *testing.T) {
 		idleRate: "at least 5,000/s", idleP95: "under 10 ms", idlePastP95: "under 10 ms", idleFlat: "at least 0.90", ackRate: "at least 2,000/s",
 		enrollRate: "at least 60/s", gateP99: "under 5 ms", importPlan: "under 10 s", importApply: "under 20 s", memoryImport: "under 300 MiB", listSlowest: "under 20 ms", firstCheckIn: "under 1 s", policyCompile: "under 1 ms", policyChange: "under 5 s", amapiNotifications: "under 30 s", amapiCalls: "under 10 calls", pushRate: "at least 5,000/s",
 		memoryRest: "under 60 MiB", memoryLoad: "under 200 MiB",
+		"ade.beside": "at least 1.00", "ade.rate": "at least 60/s", "agent.enroll.rate": "at least 150/s", "agent.rate": "at least 3,000/s", "memory.waiting": "under 300 MiB",
+		"dep.first": "under 120 s", "dep.delta": "under 3 s", "memory.dep": "under 200 MiB", "memory.dep.flat": "under 1.50",
 	}
 	got := map[figure]string{}
 	for _, r := range rows {
