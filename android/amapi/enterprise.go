@@ -76,8 +76,8 @@ func (s *Enterprises) Connect(ctx context.Context, in Connection) (Organization,
 		}
 	}
 	now := s.now()
-	var err error
-	o, err := s.Store.ChangeOrganization(ctx, func(old *Organization) (Organization, error) {
+	var o Organization
+	change := func(old *Organization) (Organization, error) {
 		o := Organization{Delivery: Pull, Settings: DefaultSettings(), CreatedAt: now}
 		if old != nil {
 			o = *old
@@ -96,14 +96,16 @@ func (s *Enterprises) Connect(ctx context.Context, in Connection) (Organization,
 		}
 		o.UpdatedAt = now
 		return o, in.apply(&o)
-	})
-	if err != nil {
+	}
+	if err := s.Store.Atomically(ctx, func(ctx context.Context) (err error) {
+		if o, err = s.Store.ChangeOrganization(ctx, change); err != nil || in.Key == nil {
+			return err
+		}
+		return s.Store.PutSecret(ctx, serviceAccount, in.Key)
+	}); err != nil {
 		return Organization{}, err
 	}
 	if in.Key != nil {
-		if err := s.Store.PutSecret(ctx, serviceAccount, in.Key); err != nil {
-			return Organization{}, err
-		}
 		s.Clouds.forget()
 	}
 	if o.Bound() {
@@ -337,9 +339,14 @@ func (s *Enterprises) details(o Organization) ([]Mode, []SigninDetail) {
 // Disconnect forgets the organization. Google goes on to manage its devices as
 // they are, until an administrator removes the enterprise there.
 func (s *Enterprises) Disconnect(ctx context.Context) error {
-	if err := s.Store.DeleteOrganization(ctx, s.now()); err != nil {
-		return err
+	err := s.Store.Atomically(ctx, func(ctx context.Context) error {
+		if err := s.Store.DeleteOrganization(ctx, s.now()); err != nil {
+			return err
+		}
+		return s.Store.DeleteSecret(ctx, serviceAccount)
+	})
+	if err == nil {
+		s.Clouds.forget()
 	}
-	s.Clouds.forget()
-	return s.Store.DeleteSecret(ctx, serviceAccount)
+	return err
 }

@@ -28,6 +28,9 @@ type OrganizationStore interface {
 	Secret(ctx context.Context, name string) ([]byte, error)
 	PutSecret(ctx context.Context, name string, value []byte) error
 	DeleteSecret(ctx context.Context, name string) error
+	// Atomically makes what fn stores with its context one transaction; fn may be
+	// called again.
+	Atomically(ctx context.Context, fn func(ctx context.Context) error) error
 	Budget
 	// TakeSignIn takes a lookup of the sign-in page out of its own, smaller
 	// bucket: strangers can empty that one only.

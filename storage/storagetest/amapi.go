@@ -1,6 +1,7 @@
 package storagetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -84,6 +85,11 @@ func testAMAPI(t *testing.T, open func(t *testing.T) *storage.Store) {
 	})
 }
 
+// withoutSecrets cannot delete them.
+type withoutSecrets struct{ *storage.Store }
+
+func (withoutSecrets) DeleteSecret(context.Context, string) error { return errors.New("broken") }
+
 func amapiOrganization(w *world) {
 	_, err := w.Organization(w.ctx)
 	w.kind(err, enroll.KindNotFound)
@@ -102,6 +108,12 @@ func amapiOrganization(w *world) {
 	}
 	d := w.droid("AAA", "")
 	r := w.google(d, "1", 2)
+	s := amapi.Enterprises{Store: withoutSecrets{w.Store}}
+	if err := s.Disconnect(w.ctx); err == nil {
+		w.Fatal("it is disconnected with its key left")
+	}
+	_, err = w.Organization(w.ctx)
+	w.ok(err)
 	w.ok(w.DeleteOrganization(w.ctx, at(9)))
 	_, err = w.Organization(w.ctx)
 	w.kind(err, enroll.KindNotFound)
