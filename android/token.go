@@ -67,9 +67,7 @@ var tokenCodes = map[string]enroll.Code{codeTokenUsed: enroll.DenyTokenUsedUp, c
 
 // TokenStore keeps enrollment tokens.
 type TokenStore interface {
-	// CreateEnrollmentToken stores a token. Where it is made for a request,
-	// earlier ones of that request that were not used are revoked.
-	// enroll.KindNotFound where its group or row is not there,
+	// CreateEnrollmentToken stores a token. enroll.KindNotFound where its group or row is not there,
 	// enroll.KindConflict where the members of the group are those of a rule.
 	CreateEnrollmentToken(ctx context.Context, t Token, hash [32]byte) error
 	EnrollmentToken(ctx context.Context, id string) (Token, error)                     // enroll.KindNotFound
@@ -77,7 +75,8 @@ type TokenStore interface {
 	EnrollmentTokens(ctx context.Context, p enroll.Page) ([]Token, error)              // newest first; After is an ID
 	RevokeEnrollmentToken(ctx context.Context, id string, at time.Time) (Token, error) // again changes nothing
 	// UseEnrollmentToken counts a use of a token that is Usable, in one
-	// statement, and says whether it was.
+	// statement, and says whether it was. Where it was made for a request, all
+	// others of that request that were not used are revoked.
 	UseEnrollmentToken(ctx context.Context, id string, at time.Time) (used bool, err error)
 }
 
@@ -117,8 +116,9 @@ func (s *Tokens) Create(ctx context.Context, t Token) (Token, string, error) {
 const requestTokenLife = time.Hour
 
 // ForRequest makes the one-time token that the page of an accepted enrollment
-// request hands to an Android device. It is bound to the row, and takes the
-// place of an earlier one.
+// request hands to an Android device. It is bound to the row. Those that
+// the page handed out before stay good until one of them is used: whoever opens
+// the page again must not stop the device that is enrolling.
 func (s *Tokens) ForRequest(ctx context.Context, inv enroll.Invitation) (secret string, err error) {
 	ends := clock(s.Now).Add(requestTokenLife)
 	if inv.Request.ExpiresAt.Before(ends) {

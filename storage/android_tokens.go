@@ -57,12 +57,6 @@ func (s *Store) CreateEnrollmentToken(ctx context.Context, t android.Token, hash
 				return err
 			}
 		}
-		if t.RequestID != "" {
-			if _, err := tx.exec(ctx, `UPDATE enrollment_tokens SET revoked_at = ? WHERE request_id = ? AND request_id <> '' AND revoked_at = 0 AND uses = 0`,
-				micros(t.CreatedAt), t.RequestID); err != nil {
-				return err
-			}
-		}
 		tx.record(ctx, "enrollment_token", t.ID, nil, map[string]any{"name": t.Name, "max_uses": t.MaxUses, "ownership": t.Ownership, "group": t.Group,
 			"user_id": t.UserID, "device_id": t.DeviceID, "expires_at": t.ExpiresAt})
 		_, err := tx.exec(ctx, `INSERT INTO enrollment_tokens (hash, `+enrollmentTokenColumns+`) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, hash[:],
@@ -150,7 +144,11 @@ func (s *Store) UseEnrollmentToken(ctx context.Context, id string, at time.Time)
 	err := s.write(ctx, func(tx *session) error {
 		n, err := tx.exec(ctx, `UPDATE enrollment_tokens SET uses = uses + 1, last_used_at = ? WHERE id = ? AND revoked_at = 0
 			AND (expires_at = 0 OR expires_at > ?) AND (max_uses = 0 OR uses < max_uses)`, micros(at), id, micros(at))
-		used = n > 0
+		if used = n > 0; err != nil || !used {
+			return err
+		}
+		_, err = tx.exec(ctx, `UPDATE enrollment_tokens SET revoked_at = ? WHERE request_id <> '' AND request_id = (SELECT request_id FROM enrollment_tokens WHERE id = ?)
+			AND id <> ? AND revoked_at = 0 AND uses = 0`, micros(at), id, id)
 		return err
 	})
 	return used && err == nil, err

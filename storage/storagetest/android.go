@@ -98,12 +98,12 @@ func testEnrollmentTokens(t *testing.T, open func(t *testing.T) *storage.Store) 
 			}
 			use(w, tok, at(2), true)
 		},
-		"a request has one unused token": func(w *world) {
-			first := create(w, android.Token{MaxUses: 1, RequestID: "r"}, 1)
-			second := create(w, android.Token{MaxUses: 1, RequestID: "r"}, 2)
-			use(w, first, at(1), false)
+		"of a request's tokens one is used": func(w *world) {
+			other, second := create(w, android.Token{MaxUses: 1}, 4), create(w, android.Token{MaxUses: 1, RequestID: "r"}, 1)
+			last := create(w, android.Token{MaxUses: 1, RequestID: "r"}, 2)
 			use(w, second, at(1), true)
-			create(w, android.Token{MaxUses: 1, RequestID: "r"}, 3)
+			use(w, last, at(1), false)
+			use(w, other, at(1), true)
 			if got, err := w.EnrollmentToken(w.ctx, second.ID); err != nil || !got.RevokedAt.IsZero() {
 				w.Fatalf("the used one: %+v, %v", got, err)
 			}

@@ -462,10 +462,10 @@ func TestAndroidInvitation(t *testing.T) {
 			return u.Query().Get("token")
 		}
 		first, second := page(), page()
-		p.turnedAway(p.droid("INVITED00001").Enroll(p.ctx, first), http.StatusGone, "token_revoked")
-		p.must(p.droid("INVITED00001").Enroll(p.ctx, second))
+		p.must(p.droid("INVITED00001").Enroll(p.ctx, first)) // although the page was opened again
 		d := p.decided("INVITED00001", enroll.AllowListed)
 		p.check("it came with the request", d.RequestID == r.ID && d.Evidence == "token", d)
 		p.check("the request is completed", p.request(r.ID).State == "completed")
+		p.turnedAway(p.droid("INVITED00001").Enroll(p.ctx, second), http.StatusGone, "token_revoked")
 	}, withAgent(t))
 }
