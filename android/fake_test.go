@@ -177,7 +177,7 @@ func (f *fake) Mark(string, time.Time)                                    {}
 
 // DueWakes, DropWakes, ClaimWakes and FinishWake are those of nobody's wakes.
 func (f *fake) DueWakes(context.Context, time.Time, time.Time) ([]string, error) { return nil, nil }
-func (f *fake) DropWakes(context.Context, time.Time) error                       { return nil }
+func (f *fake) DropWakes(context.Context, time.Time, bool) error                 { return nil }
 func (f *fake) ClaimWakes(context.Context, time.Time, time.Time, time.Duration, int) ([]Wake, error) {
 	return nil, nil
 }

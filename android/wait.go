@@ -15,8 +15,9 @@ type WakeStore interface {
 	// another one.
 	DueWakes(ctx context.Context, after, until time.Time) ([]string, error)
 	// DropWakes gives up wakes that were due before a time: the agent finds
-	// out when it asks.
-	DropWakes(ctx context.Context, before time.Time) error
+	// out when it asks. With keep those of devices stay that have registered
+	// for FCM.
+	DropWakes(ctx context.Context, before time.Time, keep bool) error
 	// ClaimWakes leases wakes that were due until a time, of devices that have
 	// registered for FCM.
 	ClaimWakes(ctx context.Context, until, now time.Time, lease time.Duration, limit int) ([]Wake, error)
@@ -26,6 +27,10 @@ type WakeStore interface {
 // Waits knows the devices that wait for a wake on this server, and wakes them.
 // However many wait, the database is asked once in an interval.
 type Waits struct {
+	// FCM says that it wakes devices, too. Their wakes are its own, however
+	// long it takes: after a pause of the server it has not seen them yet.
+	FCM bool
+
 	store WakeStore
 	now   func() time.Time
 	log   *slog.Logger
@@ -95,7 +100,7 @@ func (w *Waits) Run(ctx context.Context) error {
 		}
 		if now.Sub(dropped) >= dropEvery {
 			dropped = now
-			if err := w.store.DropWakes(ctx, now.Add(-wakeDropped)); err != nil && ctx.Err() == nil {
+			if err := w.store.DropWakes(ctx, now.Add(-wakeDropped), w.FCM); err != nil && ctx.Err() == nil {
 				w.log.WarnContext(ctx, "old wakes of agents not dropped", "error", err)
 			}
 		}

@@ -232,13 +232,17 @@ func (s *Store) DueWakes(ctx context.Context, after, until time.Time) ([]string,
 }
 
 // DropWakes implements android.WakeStore.
-func (s *Store) DropWakes(ctx context.Context, before time.Time) error {
+func (s *Store) DropWakes(ctx context.Context, before time.Time, keep bool) error {
+	kept := ""
+	if keep {
+		kept = ` AND NOT EXISTS (SELECT 1 FROM agents a WHERE a.enrollment_id = pushes.enrollment_id AND a.push_id <> '')`
+	}
 	return s.write(ctx, func(tx *session) error {
 		if err := tx.do(ctx, tx.lazy()); err != nil {
 			return err
 		}
 		_, err := tx.exec(ctx, `UPDATE pushes SET due_at = 0, lease_until = 0, pushed_at = due_at, reason = 'not there'
-			WHERE protocol = 'agent' AND due_at > 0 AND due_at <= ?`, micros(before))
+			WHERE protocol = 'agent' AND due_at > 0 AND due_at <= ?`+kept, micros(before))
 		return err
 	})
 }

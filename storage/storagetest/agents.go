@@ -238,13 +238,24 @@ func testAgents(t *testing.T, open func(t *testing.T) *storage.Store) {
 				w.Fatalf("%+v", got)
 			}
 			queue(w, e, 30)
-			w.ok(w.DropWakes(w.ctx, at(29)))
+			w.ok(w.DropWakes(w.ctx, at(29), false))
 			if got := look(w, e.ID, 31); !got.Due {
 				w.Fatal("a wake was dropped too early")
 			}
-			w.ok(w.DropWakes(w.ctx, at(30)))
+			w.ok(w.DropWakes(w.ctx, at(30), false))
 			if got := look(w, e.ID, 31); got.Due || !got.Open {
 				w.Fatalf("%+v", got)
+			}
+			w.ok(w.SetAgentPush(w.ctx, e.ID, "fid-2"))
+			queue(w, e, 40)
+			w.ok(w.DropWakes(w.ctx, at(50), true))
+			if got := look(w, e.ID, 51); !got.Due {
+				w.Fatal("a wake was dropped that FCM has not seen")
+			}
+			w.ok(w.SetAgentPush(w.ctx, e.ID, ""))
+			w.ok(w.DropWakes(w.ctx, at(50), true))
+			if got := look(w, e.ID, 51); got.Due {
+				w.Fatal("a wake of a device without registration was kept")
 			}
 		},
 		"it leaves when it has been told": func(w *world) {

@@ -129,6 +129,7 @@ func (a *App) newAndroid(gate android.Gate, guard strangers) error {
 	client := &http.Client{Timeout: 30 * time.Second}
 	a.fcm = &android.FCM{Store: a.store, Tokens: google.NewTokenSource(account, android.FCMScope, client, a.now), Project: account.ProjectID, URL: a.opts.FCMURL,
 		Client: client, Now: a.now, Log: a.log}
+	a.waits.FCM = true
 	return nil
 }
 
