@@ -333,13 +333,16 @@ func (c *Connector) hold(ctx context.Context, o Organization, r Record) error {
 	if err != nil {
 		return err
 	}
+	r.State = RecordQuarantined
 	if held := policyName(o.Name, quarantinePolicy); r.Policy != held {
-		if err := client.AssignPolicy(ctx, r.Name, held); err != nil && CodeOf(err) != Unchanged {
+		switch err := client.AssignPolicy(ctx, r.Name, held); {
+		case CodeOf(err) == NotFound:
+			r.State = RecordGone // meanwhile
+		case err != nil && CodeOf(err) != Unchanged:
 			return err
 		}
 		r.Policy = held
 	}
-	r.State = RecordQuarantined
 	_, err = c.Store.Keep(ctx, r)
 	return err
 }

@@ -256,3 +256,25 @@ func TestGoogleOtherPlatform(t *testing.T) {
 		}
 	})
 }
+
+// TestGoogleReplaced: what Google still tells of a device under the name that it
+// had before does not end the enrollment that it has now.
+func TestGoogleReplaced(t *testing.T) {
+	withGoogle(t, func(g *googled) {
+		g.restrict(enroll.ModeEnforce)
+		d := g.enrolled("REPLACED0001")
+		before := g.record("REPLACED0001").ID
+		g.done("REPLACED0001", g.command("REPLACED0001", "wipe", nil))
+		g.untilState("REPLACED0001", "unenrolled")
+		g.must(d.Setup(g.ctx, g.ways["fully_managed"]))
+		g.untilState("REPLACED0001", "enrolled")
+		now := g.record("REPLACED0001")
+		report, err := json.Marshal(object{"name": g.enterprise + "/devices/" + before, "managementMode": "DEVICE_OWNER", "ownership": "COMPANY_OWNED", "state": "ACTIVE",
+			"hardwareInfo": object{"serialNumber": "REPLACED0001"}})
+		g.must(err)
+		g.cloud.Publish("projects/"+g.cloud.Project()+"/topics/rollcall", "STATUS_REPORT", report)
+		g.until("the old name is refused", func() bool { return g.decisions("REPLACED0001")[0].Code == string(enroll.DenyIdentityConflict) })
+		after := g.record("REPLACED0001")
+		g.check("the enrollment stays", after.ID == now.ID && after.State == "enrolled" && g.device("REPLACED0001").State == "enrolled", now, after)
+	})
+}
