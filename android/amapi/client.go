@@ -21,14 +21,12 @@ import (
 const (
 	ManagementURL = "https://androidmanagement.googleapis.com"
 	PubSubURL     = "https://pubsub.googleapis.com"
-	ZeroTouchURL  = "https://androiddeviceprovisioning.googleapis.com"
 )
 
 // Scopes of the calls.
 const (
 	ManagementScope = "https://www.googleapis.com/auth/androidmanagement"
 	PubSubScope     = "https://www.googleapis.com/auth/pubsub"
-	ZeroTouchScope  = "https://www.googleapis.com/auth/androidworkzerotouchemm"
 )
 
 const (

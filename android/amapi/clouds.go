@@ -16,7 +16,6 @@ import (
 type Endpoints struct {
 	Management string
 	PubSub     string
-	ZeroTouch  string
 }
 
 // serviceAccount is the name that the key is kept under.
@@ -38,12 +37,11 @@ type clients struct {
 	account    google.ServiceAccount
 	management *Client
 	pubsub     *PubSub
-	zeroTouch  *Client
 }
 
 // NewClouds makes clients of services.
 func NewClouds(e Endpoints, store OrganizationStore, now func() time.Time) (*Clouds, error) {
-	for at, standard := range map[*string]string{&e.Management: ManagementURL, &e.PubSub: PubSubURL, &e.ZeroTouch: ZeroTouchURL} {
+	for at, standard := range map[*string]string{&e.Management: ManagementURL, &e.PubSub: PubSubURL} {
 		if *at == "" {
 			*at = standard
 		}
@@ -68,8 +66,7 @@ func (c *Clouds) dial(account google.ServiceAccount) *clients {
 		tokens := google.NewTokenSource(account, scope, c.forTokens(), c.now)
 		return NewClient(base, tokens, c.transport, account.ProjectID, budget, c.now)
 	}
-	return &clients{account: account, management: client(c.endpoints.Management, ManagementScope, c.store), pubsub: &PubSub{client(c.endpoints.PubSub, PubSubScope, nil)},
-		zeroTouch: client(c.endpoints.ZeroTouch, ZeroTouchScope, nil)}
+	return &clients{account: account, management: client(c.endpoints.Management, ManagementScope, c.store), pubsub: &PubSub{client(c.endpoints.PubSub, PubSubScope, nil)}}
 }
 
 // forTokens is the client that tokens are got with; nobody redirects it.

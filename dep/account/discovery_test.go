@@ -32,7 +32,6 @@ func (*directory) DeviceByID(context.Context, string) (enroll.Device, error) {
 	return enroll.Device{}, nil
 }
 
-
 func (d *directory) TooMany(_ context.Context, _ string, tries int, _ time.Duration, _ time.Time) (bool, error) {
 	return d.missed >= tries, nil
 }

@@ -53,7 +53,6 @@ func (w *world) DeviceByID(_ context.Context, id string) (enroll.Device, error) 
 	return enroll.Device{ID: id, Facts: enroll.Facts{Product: "iPad16,3", OSVersion: "26.1"}}, nil
 }
 
-
 func (w *world) Enrollment(_ context.Context, b certs.Binding) ([]byte, error) {
 	w.bound = append(w.bound, b)
 	return []byte("profile"), nil
