@@ -49,11 +49,8 @@ type TokenSource struct {
 }
 
 // NewTokenSource makes a source. scope is one or more addresses of scopes,
-// separated by blanks.
+// separated by blanks. client bounds the time of a call; a nil now is time.Now.
 func NewTokenSource(key ServiceAccount, scope string, client *http.Client, now func() time.Time) *TokenSource {
-	if client == nil {
-		client = http.DefaultClient
-	}
 	if now == nil {
 		now = time.Now
 	}

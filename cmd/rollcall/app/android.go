@@ -126,7 +126,8 @@ func (a *App) newAndroid(gate android.Gate, guard strangers) error {
 	if err != nil {
 		return fmt.Errorf("--fcm-key-file: %w", err)
 	}
-	client := &http.Client{Timeout: 30 * time.Second}
+	client := &http.Client{Timeout: 30 * time.Second, // Google redirects nobody, and a token is not for others
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	a.fcm = &android.FCM{Store: a.store, Tokens: google.NewTokenSource(account, android.FCMScope, client, a.now), Project: account.ProjectID, URL: a.opts.FCMURL,
 		Client: client, Now: a.now, Log: a.log}
 	a.waits.FCM = true
