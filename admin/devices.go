@@ -174,7 +174,7 @@ type DeviceFilterParams struct {
 	Group     string           `query:"group" maxLength:"255" doc:"Name of a group the device is a member of."`
 	User      string           `query:"user" maxLength:"64" doc:"ID of the owner."`
 	Domain    string           `query:"domain" maxLength:"255" doc:"Domain of the owner."`
-	Source    enroll.Source    `query:"source" enum:"csv,api,dep,device" doc:"Who put the device on the roll."`
+	Source    enroll.Source    `query:"source" enum:"csv,api,dep,zero_touch,device" doc:"Who put the device on the roll."`
 	Tag       string           `query:"tag" maxLength:"64"`
 	Model     string           `query:"model" maxLength:"255" doc:"Model as the device reports it, in any case. Devices whose user has not accepted the enrollment request have none."`
 	Search    string           `query:"q" maxLength:"255" doc:"Beginning of the serial, the device name, the owner's e-mail address or name, the IMEI or the asset tag."`

@@ -64,10 +64,11 @@ type Source string
 
 // The sources of facts.
 const (
-	SourceCSV    Source = "csv"
-	SourceAPI    Source = "api"
-	SourceDEP    Source = "dep"
-	SourceDevice Source = "device"
+	SourceCSV       Source = "csv"
+	SourceAPI       Source = "api"
+	SourceDEP       Source = "dep"
+	SourceZeroTouch Source = "zero_touch"
+	SourceDevice    Source = "device"
 )
 
 // Device is the one record of a physical device through all its states.
@@ -230,7 +231,7 @@ func (f *Facts) fields() []*string {
 }
 
 // trust orders sources: who stands nearer to the device is believed.
-var trust = map[Source]int{SourceCSV: 1, SourceAPI: 1, SourceDEP: 2, SourceDevice: 3}
+var trust = map[Source]int{SourceCSV: 1, SourceAPI: 1, SourceDEP: 2, SourceZeroTouch: 2, SourceDevice: 3}
 
 // Learn merges facts told by a source, field by field: what the device says of
 // itself beats Apple's or Google's list, and that beats what an admin wrote;

@@ -40,13 +40,15 @@ const (
 
 	EventDEPAccountProblem EventType = "dep_account.problem"  // it cannot be brought up to date, for a reason that is new
 	EventDEPTokenExpiring  EventType = "dep_account.expiring" // its server token ends soon
+
+	EventZeroTouchProblem EventType = "zero_touch.problem" // Google's list cannot be brought up to date, for a reason that is new
 )
 
 // EventTypes lists all of them.
 var EventTypes = []EventType{
 	EventDeviceImported, EventDeviceReverted, EventDeviceCreated, EventDeviceChanged, EventDeviceDeleted, EventDeviceBlocked, EventDeviceUnblocked, EventDeviceEnrolled, EventDeviceUnenrolled,
 	EventRequestQueued, EventRequestSent, EventRequestBounced, EventRequestOpened, EventRequestAccepted, EventRequestCompleted, EventRequestExpired, EventRequestCancelled,
-	EventGateDecided, EventPolicyCompleted, EventPolicyFailed, EventPushCertificateExpiring, EventWebhookDisabled, EventDEPAccountProblem, EventDEPTokenExpiring,
+	EventGateDecided, EventPolicyCompleted, EventPolicyFailed, EventPushCertificateExpiring, EventWebhookDisabled, EventDEPAccountProblem, EventDEPTokenExpiring, EventZeroTouchProblem,
 }
 
 // Event tells that something happened. It is written in the transaction of

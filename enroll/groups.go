@@ -155,7 +155,7 @@ func (r GroupRule) Normalized() (GroupRule, error) {
 // enums are the fields with few values.
 var enums = map[RuleField][]string{
 	FieldPlatform: texts(Platforms), FieldOwnership: texts(Ownerships), FieldState: texts(States),
-	FieldSource: {string(SourceCSV), string(SourceAPI), string(SourceDEP), string(SourceDevice)},
+	FieldSource: {string(SourceCSV), string(SourceAPI), string(SourceDEP), string(SourceZeroTouch), string(SourceDevice)},
 }
 
 func texts[T ~string](values []T) []string {
