@@ -83,8 +83,8 @@ type API struct {
 	RequestID            func(context.Context) string // the request in the log, for the audit log
 	Stopping             <-chan struct{}              // closed when the server begins to stop; ends streams and exports
 
-	tokenLimits, failureLimits *Limiter
-	streams, exports           atomic.Int32
+	callerLimits, failureLimits *Limiter
+	streams, exports            atomic.Int32
 }
 
 // Queue reads the commands of an enrollment.
@@ -124,7 +124,7 @@ func (a *API) Handler() http.Handler {
 	if a.Logger == nil {
 		a.Logger = slog.Default()
 	}
-	a.tokenLimits, a.failureLimits = NewLimiter(a.Limit), NewLimiter(a.FailureLimit)
+	a.callerLimits, a.failureLimits = NewLimiter(a.Limit), NewLimiter(a.FailureLimit)
 	router := mux.NewRouter().UseEncodedPath() // a name may hold a slash
 	router.Use(unescapeVars)
 	router.NotFoundHandler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

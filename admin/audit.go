@@ -39,12 +39,13 @@ type auditView struct {
 }
 
 type actorView struct {
-	TokenID string `json:"token_id"`
-	Name    string `json:"name"`
+	Kind CallerKind `json:"kind,omitempty" enum:"token,administrator" doc:"Absent: the server by itself, in the name of who asked for it."`
+	ID   string     `json:"id,omitempty"`
+	Name string     `json:"name"`
 }
 
 func viewAudit(e enroll.AuditEntry) auditView {
-	return auditView{Sequence: e.Seq, ID: e.ID, At: utc(e.At), Actor: actorView{e.Call.TokenID, e.Call.TokenName}, Operation: e.Call.Operation, Path: e.Call.Path,
+	return auditView{Sequence: e.Seq, ID: e.ID, At: utc(e.At), Actor: actorView{CallerKind(e.Call.ActorKind), e.Call.ActorID, e.Call.ActorName}, Operation: e.Call.Operation, Path: e.Call.Path,
 		Kind: e.Kind, Key: e.Key, Before: e.Before, After: e.After, RequestID: e.Call.RequestID, RemoteAddr: e.Call.RemoteAddr, Hash: hex.EncodeToString(e.Hash[:])}
 }
 
@@ -60,7 +61,7 @@ func (r routes) audit() {
 	a := r.a
 	type listAudit struct {
 		ListParams
-		Token     string    `query:"token" maxLength:"64" doc:"ID of the token that was used."`
+		Actor     string    `query:"actor" maxLength:"64" doc:"ID of the token or the administrator."`
 		Operation string    `query:"operation" maxLength:"64" example:"put-device"`
 		Kind      string    `query:"kind" maxLength:"64" example:"device"`
 		Key       string    `query:"key" maxLength:"255"`
@@ -78,7 +79,7 @@ func (r routes) audit() {
 			if err != nil {
 				return nil, err
 			}
-			entries, err := a.Audit.Audit(ctx, enroll.AuditFilter{TokenID: in.Token, Operation: in.Operation, Kind: in.Kind, Key: in.Key, Since: in.Since, Until: in.Until}, before, p.Limit)
+			entries, err := a.Audit.Audit(ctx, enroll.AuditFilter{ActorID: in.Actor, Operation: in.Operation, Kind: in.Kind, Key: in.Key, Since: in.Since, Until: in.Until}, before, p.Limit)
 			if err != nil {
 				return nil, err
 			}
@@ -117,8 +118,8 @@ func (a *API) audited(c huma.Context, next func(huma.Context)) {
 		next(c)
 		return
 	}
-	token, u := caller(c.Context()), c.URL()
-	call := enroll.Call{TokenID: token.ID, TokenName: token.Name, Operation: c.Operation().OperationID, Path: u.EscapedPath(), RemoteAddr: c.RemoteAddr()}
+	by, u := caller(c.Context()), c.URL()
+	call := enroll.Call{ActorKind: string(by.Kind), ActorID: by.ID, ActorName: by.Name, Operation: c.Operation().OperationID, Path: u.EscapedPath(), RemoteAddr: c.RemoteAddr()}
 	if a.RequestID != nil {
 		call.RequestID = a.RequestID(c.Context())
 	}

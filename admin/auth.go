@@ -51,16 +51,8 @@ func FirstToken(ctx context.Context, store TokenStore) (secret string, created b
 	return secret, true, nil
 }
 
-type callerKey struct{}
-
-// caller is the token of the request.
-func caller(ctx context.Context) Token {
-	t, _ := ctx.Value(callerKey{}).(Token)
-	return t
-}
-
-// roleOf is the role an operation declares; ok is false for one that needs no
-// token.
+// roleOf is the role an operation declares; ok is false for one that is for
+// everybody.
 func roleOf(op *huma.Operation) (Role, bool) {
 	role, ok := op.Metadata[roleMetadata].(Role)
 	return role, ok
@@ -68,7 +60,8 @@ func roleOf(op *huma.Operation) (Role, bool) {
 
 const roleMetadata = "role"
 
-// authorize lets a request pass whose token has the operation's role.
+// authorize lets a request pass whose caller has the operation's role: the one
+// that its context brings, or else the holder of its token.
 func (a *API) authorize(api huma.API) func(huma.Context, func(huma.Context)) {
 	return func(c huma.Context, next func(huma.Context)) {
 		role, needed := roleOf(c.Operation())
@@ -77,35 +70,39 @@ func (a *API) authorize(api huma.API) func(huma.Context, func(huma.Context)) {
 			return
 		}
 		ctx := c.Context()
-		if token, ok := inBatch(ctx); ok && (!batchable[c.Operation().OperationID] || !token.Role.Includes(role)) {
+		by, known := callerOf(ctx)
+		if ok := inBatch(ctx); ok && (!batchable[c.Operation().OperationID] || !by.Role.Includes(role)) {
 			a.refuse(api, c, a.problem(ctx, notBatchable(c.Operation())))
 			return
 		} else if ok {
 			next(c)
 			return
 		}
-		token, err := a.authenticate(ctx, c.Header("Authorization"))
-		if p := a.limited(token, c.RemoteAddr(), err); p != nil {
+		var err error
+		if !known {
+			by, err = a.authenticate(ctx, c.Header("Authorization"))
+		}
+		if p := a.limited(by, c.RemoteAddr(), err); p != nil {
 			a.refuse(api, c, p)
 			return
 		}
-		if err == nil && !token.Role.Includes(role) {
-			err = enroll.Errorf(enroll.KindForbidden, "role_needed", "this needs a token with the role %s; yours is %s", role, token.Role)
+		if err == nil && !by.Role.Includes(role) {
+			err = enroll.Errorf(enroll.KindForbidden, "role_needed", "this needs the role %s; yours is %s", role, by.Role)
 		}
 		if err != nil {
 			a.refuse(api, c, a.problem(ctx, err))
 			return
 		}
-		next(huma.WithContext(c, enroll.WithActor(context.WithValue(ctx, callerKey{}, token), token.Name)))
+		next(huma.WithContext(c, WithCaller(ctx, by)))
 	}
 }
 
-// limited answers who asks too much: a token, or an address that has none.
-func (a *API) limited(token Token, remote string, err error) *Problem {
+// limited answers who asks too much: a caller, or an address without a token.
+func (a *API) limited(by Caller, remote string, err error) *Problem {
 	switch {
 	case err == nil:
-		if wait := a.tokenLimits.Take(token.ID); wait > 0 {
-			return tooMany(wait, "The token asks too often.")
+		if wait := a.callerLimits.Take(by.ID); wait > 0 {
+			return tooMany(wait, fmt.Sprintf("The %s asks too often.", by.Kind))
 		}
 	case enroll.KindOf(err) == enroll.KindUnauthorized:
 		if wait := a.failureLimits.Take(RemoteClient(remote)); wait > 0 {
@@ -115,28 +112,35 @@ func (a *API) limited(token Token, remote string, err error) *Problem {
 	return nil
 }
 
-func (a *API) authenticate(ctx context.Context, header string) (Token, error) {
+func (a *API) authenticate(ctx context.Context, header string) (Caller, error) {
 	scheme, secret, _ := strings.Cut(header, " ")
 	if secret = strings.TrimSpace(secret); !strings.EqualFold(scheme, "Bearer") || secret == "" {
-		return Token{}, enroll.Errorf(enroll.KindUnauthorized, "token_missing", "the request has no API token").WithHint("Send the header Authorization: Bearer %s...", TokenPrefix)
+		return Caller{}, enroll.Errorf(enroll.KindUnauthorized, "token_missing", "the request has no API token").WithHint("Send the header Authorization: Bearer %s...", TokenPrefix)
 	}
 	t, err := a.Tokens.TokenByHash(ctx, enroll.HashSecret(secret))
 	if enroll.KindOf(err) == enroll.KindNotFound {
-		return Token{}, enroll.Errorf(enroll.KindUnauthorized, "token_unknown", "the API token is not known").WithHint("Compare it with the one that was shown when it was made.")
+		return Caller{}, enroll.Errorf(enroll.KindUnauthorized, "token_unknown", "the API token is not known").WithHint("Compare it with the one that was shown when it was made.")
 	}
 	if err != nil {
-		return Token{}, fmt.Errorf("look up API token: %w", err)
+		return Caller{}, fmt.Errorf("look up API token: %w", err)
 	}
 	now := a.now()
 	if err := t.Usable(now); err != nil {
-		return Token{}, err
+		return Caller{}, err
 	}
 	if now.Sub(t.LastUsedAt) >= time.Minute {
 		if err := a.Tokens.TokenUsed(ctx, t.ID, now.Truncate(time.Minute)); err != nil {
 			a.Logger.WarnContext(ctx, "last use of API token not noted", "token", t.ID, "error", err)
 		}
 	}
-	return t, nil
+	still := func(ctx context.Context) error {
+		t, err := a.Tokens.TokenByHash(ctx, t.Hash)
+		if err != nil {
+			return err
+		}
+		return t.Usable(a.now())
+	}
+	return Caller{Kind: CallerToken, ID: t.ID, Name: t.Name, Role: t.Role, Still: still}, nil
 }
 
 // refuse answers before the operation runs.

@@ -148,7 +148,7 @@ func (r routes) enrollmentTokens() {
 		}
 		t := android.Token{Name: b.Name, MaxUses: 1, ExpiresAt: b.ExpiresAt.UTC(), Group: b.Group, Ownership: b.Ownership}
 		if call, ok := enroll.CallOf(ctx); ok {
-			t.CreatedBy = call.TokenName
+			t.CreatedBy = call.ActorName
 		}
 		if b.MaxUses != nil {
 			t.MaxUses = *b.MaxUses

@@ -50,10 +50,10 @@ type AnswerStore interface {
 	// returns nil; or what is there under it, which is running (Status 0) or
 	// done. A key is free when it is older than AnswerRetention, or when who
 	// claimed it has not finished within its lease.
-	ClaimAnswer(ctx context.Context, tokenID, key, target string, now time.Time, lease time.Duration) (*Answer, error)
-	KeepAnswer(ctx context.Context, tokenID, key string, a Answer) error
+	ClaimAnswer(ctx context.Context, callerID, key, target string, now time.Time, lease time.Duration) (*Answer, error)
+	KeepAnswer(ctx context.Context, callerID, key string, a Answer) error
 	// DropAnswer frees a key that was claimed and has no answer.
-	DropAnswer(ctx context.Context, tokenID, key string) error
+	DropAnswer(ctx context.Context, callerID, key string) error
 	PurgeAnswers(ctx context.Context, before time.Time) (int, error)
 }
 
@@ -65,21 +65,21 @@ func (a *API) idempotent(api huma.API) func(huma.Context, func(huma.Context)) {
 			next(c)
 			return
 		}
-		ctx, token := c.Context(), caller(c.Context())
+		ctx, by := c.Context(), caller(c.Context())
 		if len(key) > maxKey || strings.ContainsFunc(key, func(r rune) bool { return r < 0x20 || r > 0x7e }) {
 			a.refuse(api, c, newProblem(http.StatusUnprocessableEntity, "idempotency_key_invalid", fmt.Sprintf("The Idempotency-Key has 1 to %d printable ASCII characters.", maxKey), "Use a fresh UUID."))
 			return
 		}
 		u := c.URL()
 		target := c.Method() + " " + u.RequestURI()
-		kept, err := a.Answers.ClaimAnswer(ctx, token.ID, key, target, a.now(), answerLease)
+		kept, err := a.Answers.ClaimAnswer(ctx, by.ID, key, target, a.now(), answerLease)
 		switch {
 		case err != nil:
 			a.refuse(api, c, a.problem(ctx, err))
 		case kept != nil:
 			a.replay(api, c, *kept, target)
 		default:
-			a.runOnce(c, next, token.ID, key, target)
+			a.runOnce(c, next, by.ID, key, target)
 		}
 	}
 }
@@ -116,7 +116,7 @@ func (a *API) replay(api huma.API, c huma.Context, kept Answer, target string) {
 
 // runOnce runs the request and keeps its answer. What failed on our side is
 // not kept: it may be done when it is tried again.
-func (a *API) runOnce(c huma.Context, next func(huma.Context), tokenID, key, target string) {
+func (a *API) runOnce(c huma.Context, next func(huma.Context), callerID, key, target string) {
 	r, w := humamux.Unwrap(c)
 	ctx := c.Context()
 	body, rec := newHashed(c, r.Body), &keeper{ResponseWriter: w}
@@ -125,7 +125,7 @@ func (a *API) runOnce(c huma.Context, next func(huma.Context), tokenID, key, tar
 		if done {
 			return
 		}
-		if err := a.Answers.DropAnswer(context.WithoutCancel(ctx), tokenID, key); err != nil {
+		if err := a.Answers.DropAnswer(context.WithoutCancel(ctx), callerID, key); err != nil {
 			a.Logger.WarnContext(ctx, "idempotency key not given back", "error", err)
 		}
 	}()
@@ -136,7 +136,7 @@ func (a *API) runOnce(c huma.Context, next func(huma.Context), tokenID, key, tar
 		return
 	}
 	answer := Answer{Target: target, BodyHash: body.sum(), Status: rec.status, ContentType: w.Header().Get("Content-Type"), Body: rec.kept()}
-	if err := a.Answers.KeepAnswer(context.WithoutCancel(ctx), tokenID, key, answer); err != nil {
+	if err := a.Answers.KeepAnswer(context.WithoutCancel(ctx), callerID, key, answer); err != nil {
 		// It is done and answered. Only a repetition would not find it.
 		a.Logger.ErrorContext(ctx, "answer not kept for repetitions", "error", err)
 	}

@@ -14,7 +14,7 @@ import (
 // requests and is filled by PerSecond of them. A zero PerSecond is no limit.
 // Each server counts for itself, in memory.
 //
-// To the API a client is a token. Of requests without a valid token the remote
+// To the API a client is a token or an administrator. Of requests without a valid token the remote
 // address is counted; a valid one always passes, since many may come from one
 // address.
 type RateLimit struct {

@@ -7,7 +7,8 @@ type (
 	importKey struct{}
 )
 
-// WithActor says in whose name what follows is done: the name of an API token.
+// WithActor says in whose name what follows is done: the name of an API
+// token or an administrator.
 // Changes of devices made under ctx are recorded as theirs.
 func WithActor(ctx context.Context, name string) context.Context {
 	return context.WithValue(ctx, actorKey{}, name)

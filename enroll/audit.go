@@ -9,8 +9,9 @@ import (
 // Call is an operation of the admin API that is under way. What is changed
 // under its context goes into the audit log.
 type Call struct {
-	TokenID    string
-	TokenName  string
+	ActorKind  string // "token" or "administrator"; empty: the server by itself
+	ActorID    string
+	ActorName  string
 	Operation  string // its ID: "put-device"
 	Path       string // what it was called on, without the query
 	RequestID  string // that of the server's log
@@ -49,7 +50,7 @@ type AuditEntry struct {
 
 // AuditFilter narrows a list of entries; zero fields do not filter.
 type AuditFilter struct {
-	TokenID   string
+	ActorID   string
 	Operation string
 	Kind, Key string
 	Since     time.Time

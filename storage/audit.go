@@ -88,7 +88,7 @@ func (q *session) record(ctx context.Context, kind, key string, before, after an
 func link(key, previous []byte, e enroll.AuditEntry) []byte {
 	mac := hmac.New(sha256.New, key)
 	mac.Write(previous)
-	mac.Write([]byte(encode([]any{e.Seq, e.ID, micros(e.At), e.Call.TokenID, e.Call.TokenName, e.Call.Operation, e.Call.Path, e.Call.RequestID,
+	mac.Write([]byte(encode([]any{e.Seq, e.ID, micros(e.At), e.Call.ActorKind, e.Call.ActorID, e.Call.ActorName, e.Call.Operation, e.Call.Path, e.Call.RequestID,
 		e.Call.RemoteAddr, e.Kind, e.Key, string(e.Before), string(e.After)})))
 	return mac.Sum(nil)
 }
@@ -112,12 +112,12 @@ func extendAudit(ctx context.Context, tx *session, key []byte) error {
 	for _, e := range tx.journal.entries {
 		h.Seq++
 		e.Seq = h.Seq
-		for _, s := range []*string{&e.Call.TokenID, &e.Call.TokenName, &e.Call.Operation, &e.Call.Path, &e.Call.RequestID, &e.Call.RemoteAddr} {
+		for _, s := range []*string{&e.Call.ActorID, &e.Call.ActorName, &e.Call.Operation, &e.Call.Path, &e.Call.RequestID, &e.Call.RemoteAddr} {
 			*s = clean(*s)
 		}
 		h.Hash = link(key, h.Hash, e)
-		if _, err := tx.exec(ctx, `INSERT INTO audit (seq, id, at, token_id, token_name, operation, path, request_id, remote_addr, kind, object_key, old_value, new_value, hash)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, e.Seq, e.ID, micros(e.At), e.Call.TokenID, e.Call.TokenName, e.Call.Operation, e.Call.Path,
+		if _, err := tx.exec(ctx, `INSERT INTO audit (seq, id, at, actor_kind, actor_id, actor_name, operation, path, request_id, remote_addr, kind, object_key, old_value, new_value, hash)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, e.Seq, e.ID, micros(e.At), e.Call.ActorKind, e.Call.ActorID, e.Call.ActorName, e.Call.Operation, e.Call.Path,
 			e.Call.RequestID, e.Call.RemoteAddr, e.Kind, e.Key, string(e.Before), string(e.After), h.Hash); err != nil {
 			return err
 		}
@@ -130,8 +130,9 @@ type auditRow struct {
 	Seq        int64  `json:"seq"`
 	ID         string `json:"id"`
 	At         int64  `json:"at"`
-	TokenID    string `json:"token_id"`
-	TokenName  string `json:"token_name"`
+	ActorKind  string `json:"actor_kind"`
+	ActorID    string `json:"actor_id"`
+	ActorName  string `json:"actor_name"`
 	Operation  string `json:"operation"`
 	Path       string `json:"path"`
 	RequestID  string `json:"request_id"`
@@ -143,11 +144,11 @@ type auditRow struct {
 	Hash       []byte `json:"hash"`
 }
 
-const selectAudit = `SELECT seq, id, at, token_id, token_name, operation, path, request_id, remote_addr, kind, object_key, old_value, new_value, hash FROM audit `
+const selectAudit = `SELECT seq, id, at, actor_kind, actor_id, actor_name, operation, path, request_id, remote_addr, kind, object_key, old_value, new_value, hash FROM audit `
 
 func (r auditRow) entry() enroll.AuditEntry {
 	e := enroll.AuditEntry{Seq: r.Seq, ID: r.ID, At: instant(r.At), Kind: r.Kind, Key: r.Key,
-		Call: enroll.Call{TokenID: r.TokenID, TokenName: r.TokenName, Operation: r.Operation, Path: r.Path, RequestID: r.RequestID, RemoteAddr: r.RemoteAddr}}
+		Call: enroll.Call{ActorKind: r.ActorKind, ActorID: r.ActorID, ActorName: r.ActorName, Operation: r.Operation, Path: r.Path, RequestID: r.RequestID, RemoteAddr: r.RemoteAddr}}
 	if r.Before != "" {
 		e.Before = json.RawMessage(r.Before)
 	}
@@ -168,7 +169,7 @@ func (s *Store) Audit(ctx context.Context, f enroll.AuditFilter, before int64, l
 	if before > 0 {
 		add("seq < ?", before)
 	}
-	for _, c := range []struct{ column, value string }{{"token_id", f.TokenID}, {"operation", f.Operation}, {"kind", f.Kind}, {"object_key", f.Key}} {
+	for _, c := range []struct{ column, value string }{{"actor_id", f.ActorID}, {"operation", f.Operation}, {"kind", f.Kind}, {"object_key", f.Key}} {
 		if c.value != "" {
 			add(c.column+" = ?", c.value)
 		}

@@ -13,7 +13,7 @@ import (
 func TestTampering(t *testing.T) {
 	onEngines(t, func(t *testing.T, dsn string) {
 		s := openTest(t, dsn)
-		ctx := enroll.WithCall(t.Context(), enroll.Call{TokenID: "t", TokenName: "anna", Operation: "put-device", Path: "/x", RequestID: "r", RemoteAddr: "192.0.2.1"})
+		ctx := enroll.WithCall(t.Context(), enroll.Call{ActorKind: "token", ActorID: "t", ActorName: "anna", Operation: "put-device", Path: "/x", RequestID: "r", RemoteAddr: "192.0.2.1"})
 		const entries = 6
 		for i := range entries {
 			if _, _, err := s.ChangeDevice(ctx, fmt.Sprint("S", i), nil, func(*enroll.Device, string) (enroll.Device, error) {
@@ -51,8 +51,9 @@ func TestTampering(t *testing.T) {
 			edit   string
 			broken int64
 		}{
-			"another actor":        {`UPDATE audit SET token_name = 'bob' WHERE seq = 3`, 3},
-			"another token":        {`UPDATE audit SET token_id = 'u' WHERE seq = 3`, 3},
+			"another actor":        {`UPDATE audit SET actor_name = 'bob' WHERE seq = 3`, 3},
+			"another token":        {`UPDATE audit SET actor_id = 'u' WHERE seq = 3`, 3},
+			"another kind":         {`UPDATE audit SET actor_kind = 'administrator' WHERE seq = 3`, 3},
 			"another time":         {`UPDATE audit SET at = at + 1 WHERE seq = 4`, 4},
 			"another value":        {`UPDATE audit SET new_value = '{}' WHERE seq = 2`, 2},
 			"another value before": {`UPDATE audit SET old_value = '{}' WHERE seq = 2`, 2},
@@ -92,9 +93,9 @@ func TestTampering(t *testing.T) {
 			if err := s.write(t.Context(), func(tx *session) error {
 				var previous []byte
 				for _, r := range rows {
-					r.TokenName = "bob"
+					r.ActorName = "bob"
 					previous = link(bytes.Repeat([]byte{0}, 32), previous, r.entry())
-					if _, err := tx.exec(t.Context(), `UPDATE audit SET token_name = 'bob', hash = ? WHERE seq = ?`, previous, r.Seq); err != nil {
+					if _, err := tx.exec(t.Context(), `UPDATE audit SET actor_name = 'bob', hash = ? WHERE seq = ?`, previous, r.Seq); err != nil {
 						return err
 					}
 				}

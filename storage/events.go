@@ -248,7 +248,7 @@ func tellImport(ctx context.Context, tx *session, imp enroll.Import) error {
 // asked for it: a worker does it after the call has been answered.
 func auditedImport(ctx context.Context, id, operation string) context.Context {
 	ctx = enroll.WithImport(ctx, id)
-	return enroll.WithCall(ctx, enroll.Call{TokenName: enroll.ActorOf(ctx), Operation: operation, Path: "/api/v1/imports/" + id})
+	return enroll.WithCall(ctx, enroll.Call{ActorName: enroll.ActorOf(ctx), Operation: operation, Path: "/api/v1/imports/" + id})
 }
 
 // auditedUser is what the audit log keeps of a user.

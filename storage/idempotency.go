@@ -24,17 +24,17 @@ type answerRow struct {
 }
 
 // ClaimAnswer implements admin.AnswerStore.
-func (s *Store) ClaimAnswer(ctx context.Context, tokenID, key, target string, now time.Time, lease time.Duration) (*admin.Answer, error) {
+func (s *Store) ClaimAnswer(ctx context.Context, callerID, key, target string, now time.Time, lease time.Duration) (*admin.Answer, error) {
 	var kept *admin.Answer
 	err := s.write(ctx, func(tx *session) error {
 		kept = nil
-		n, err := tx.exec(ctx, `INSERT INTO answers (token_id, name, target, body_hash, status, content_type, body, created_at, lease_until)
-			VALUES (?, ?, ?, ?, 0, '', NULL, ?, ?) ON CONFLICT (token_id, name) DO NOTHING`, tokenID, key, target, []byte{}, micros(now), micros(now.Add(lease)))
+		n, err := tx.exec(ctx, `INSERT INTO answers (caller_id, name, target, body_hash, status, content_type, body, created_at, lease_until)
+			VALUES (?, ?, ?, ?, 0, '', NULL, ?, ?) ON CONFLICT (caller_id, name) DO NOTHING`, callerID, key, target, []byte{}, micros(now), micros(now.Add(lease)))
 		if err != nil || n == 1 {
 			return err
 		}
 		var r answerRow
-		err = tx.get(ctx, &r, `SELECT target, body_hash, status, content_type, body, created_at, lease_until FROM answers WHERE token_id = ? AND name = ?`+tx.lock(), tokenID, key)
+		err = tx.get(ctx, &r, `SELECT target, body_hash, status, content_type, body, created_at, lease_until FROM answers WHERE caller_id = ? AND name = ?`+tx.lock(), callerID, key)
 		if errors.Is(err, sql.ErrNoRows) {
 			return errAgain // given back meanwhile
 		}
@@ -42,13 +42,13 @@ func (s *Store) ClaimAnswer(ctx context.Context, tokenID, key, target string, no
 			return err
 		}
 		if instant(r.CreatedAt).Add(admin.AnswerRetention).Before(now) || r.Status == 0 && r.LeaseUntil <= micros(now) {
-			_, err := tx.exec(ctx, `UPDATE answers SET target = ?, body_hash = ?, status = 0, content_type = '', body = NULL, created_at = ?, lease_until = ? WHERE token_id = ? AND name = ?`,
-				target, []byte{}, micros(now), micros(now.Add(lease)), tokenID, key)
+			_, err := tx.exec(ctx, `UPDATE answers SET target = ?, body_hash = ?, status = 0, content_type = '', body = NULL, created_at = ?, lease_until = ? WHERE caller_id = ? AND name = ?`,
+				target, []byte{}, micros(now), micros(now.Add(lease)), callerID, key)
 			return err
 		}
 		a := admin.Answer{Target: r.Target, Status: r.Status, ContentType: r.ContentType}
 		copy(a.BodyHash[:], r.BodyHash)
-		if a.Body, err = s.unseal(bodyOfAnswer, tokenID+"/"+key, r.Body); err != nil {
+		if a.Body, err = s.unseal(bodyOfAnswer, callerID+"/"+key, r.Body); err != nil {
 			return err
 		}
 		kept = &a
@@ -58,22 +58,22 @@ func (s *Store) ClaimAnswer(ctx context.Context, tokenID, key, target string, no
 }
 
 // KeepAnswer implements admin.AnswerStore.
-func (s *Store) KeepAnswer(ctx context.Context, tokenID, key string, a admin.Answer) error {
-	sealed, err := s.seal(bodyOfAnswer, tokenID+"/"+key, a.Body)
+func (s *Store) KeepAnswer(ctx context.Context, callerID, key string, a admin.Answer) error {
+	sealed, err := s.seal(bodyOfAnswer, callerID+"/"+key, a.Body)
 	if err != nil {
 		return err
 	}
 	return s.write(ctx, func(tx *session) error {
-		_, err := tx.exec(ctx, `UPDATE answers SET body_hash = ?, status = ?, content_type = ?, body = ? WHERE token_id = ? AND name = ? AND status = 0`,
-			a.BodyHash[:], a.Status, a.ContentType, sealed, tokenID, key)
+		_, err := tx.exec(ctx, `UPDATE answers SET body_hash = ?, status = ?, content_type = ?, body = ? WHERE caller_id = ? AND name = ? AND status = 0`,
+			a.BodyHash[:], a.Status, a.ContentType, sealed, callerID, key)
 		return err
 	})
 }
 
 // DropAnswer implements admin.AnswerStore.
-func (s *Store) DropAnswer(ctx context.Context, tokenID, key string) error {
+func (s *Store) DropAnswer(ctx context.Context, callerID, key string) error {
 	return s.write(ctx, func(tx *session) error {
-		_, err := tx.exec(ctx, `DELETE FROM answers WHERE token_id = ? AND name = ? AND status = 0`, tokenID, key)
+		_, err := tx.exec(ctx, `DELETE FROM answers WHERE caller_id = ? AND name = ? AND status = 0`, callerID, key)
 		return err
 	})
 }

@@ -15,7 +15,7 @@ import (
 
 // as makes what follows part of a call.
 func (w *world) as(operation string) *world {
-	return &world{w.TB, w.Store, enroll.WithCall(w.ctx, enroll.Call{TokenID: "t1", TokenName: "anna", Operation: operation, Path: "/api/v1/x", RequestID: "r1", RemoteAddr: "192.0.2.1"})}
+	return &world{w.TB, w.Store, enroll.WithCall(w.ctx, enroll.Call{ActorKind: "token", ActorID: "t1", ActorName: "anna", Operation: operation, Path: "/api/v1/x", RequestID: "r1", RemoteAddr: "192.0.2.1"})}
 }
 
 // audit lists the log, oldest first.
@@ -61,7 +61,7 @@ func testAudit(t *testing.T, open func(t *testing.T) *storage.Store) {
 				w.Fatalf("%d entries: %+v", len(log), log)
 			}
 			made, blocked, deleted := log[0], log[1], log[2]
-			if made.Call != (enroll.Call{TokenID: "t1", TokenName: "anna", Operation: "put-device", Path: "/api/v1/x", RequestID: "r1", RemoteAddr: "192.0.2.1"}) || made.Kind != "device" ||
+			if made.Call != (enroll.Call{ActorKind: "token", ActorID: "t1", ActorName: "anna", Operation: "put-device", Path: "/api/v1/x", RequestID: "r1", RemoteAddr: "192.0.2.1"}) || made.Kind != "device" ||
 				made.Key != "CCC" || made.Before != nil || !strings.Contains(string(made.After), `"platform":"ios"`) {
 				w.Errorf("made: %+v", made)
 			}
@@ -157,8 +157,8 @@ func testAudit(t *testing.T, open func(t *testing.T) *storage.Store) {
 				"all":       {enroll.AuditFilter{}, 6},
 				"operation": {enroll.AuditFilter{Operation: "delete-device"}, 1},
 				"object":    {enroll.AuditFilter{Kind: "device", Key: "S1"}, 2},
-				"token":     {enroll.AuditFilter{TokenID: "t1"}, 6},
-				"nobody":    {enroll.AuditFilter{TokenID: "t2"}, 0},
+				"token":     {enroll.AuditFilter{ActorID: "t1"}, 6},
+				"nobody":    {enroll.AuditFilter{ActorID: "t2"}, 0},
 				"since":     {enroll.AuditFilter{Since: time.Now().Add(time.Hour)}, 0},
 				"until":     {enroll.AuditFilter{Until: time.Now().Add(time.Hour)}, 6},
 			} {

@@ -302,7 +302,7 @@ func testDEP(t *testing.T, open func(t *testing.T) *storage.Store) {
 		},
 		"a change is in the audit log, without secrets": func(w *world) {
 			w.dep("Berlin", true)
-			ctx := enroll.WithCall(w.ctx, enroll.Call{TokenID: "t", TokenName: "admin", Operation: "patch-dep-account", Path: "/api/v1/dep/accounts/Berlin"})
+			ctx := enroll.WithCall(w.ctx, enroll.Call{ActorKind: "token", ActorID: "t", ActorName: "admin", Operation: "patch-dep-account", Path: "/api/v1/dep/accounts/Berlin"})
 			_, err := w.ChangeAccount(ctx, "Berlin", func(a dep.Account) (dep.Account, error) {
 				a.AddAsPreEnrolled = false
 				return a, nil

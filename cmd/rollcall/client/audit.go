@@ -10,7 +10,7 @@ type AuditCommands struct {
 }
 
 type auditList struct {
-	TokenID   string `help:"Only with this token, by its ID."`
+	Actor     string `help:"Only of this token or administrator, by its ID."`
 	Operation string `help:"Only this operation of the API, such as put-device."`
 	Kind      string `help:"Only objects of this kind, such as device."`
 	Key       string `help:"Only the object of this name, such as a serial."`
@@ -29,7 +29,7 @@ func (c *auditList) Run(ctx context.Context, s *Session) error {
 	if err != nil {
 		return err
 	}
-	query := filter("token", c.TokenID, "operation", c.Operation, "kind", c.Kind, "key", c.Key, "since", since, "until", until)
+	query := filter("actor", c.Actor, "operation", c.Operation, "kind", c.Kind, "key", c.Key, "since", since, "until", until)
 	return s.list(ctx, "/audit", query, c.Limit, columns("sequence", "at", "actor=actor.name", "operation", "kind", "key", "from=remote_addr"))
 }
 

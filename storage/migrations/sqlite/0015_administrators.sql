@@ -1,0 +1,89 @@
+-- +goose Up
+
+-- Who made a change, or a request that can be repeated: a token, an
+-- administrator, or the server itself.
+ALTER TABLE audit RENAME COLUMN token_id TO actor_id;
+ALTER TABLE audit RENAME COLUMN token_name TO actor_name;
+ALTER TABLE audit ADD COLUMN actor_kind TEXT NOT NULL DEFAULT '';
+ALTER TABLE answers RENAME COLUMN token_id TO caller_id;
+DROP INDEX audit_by_token;
+CREATE INDEX audit_by_actor ON audit (actor_id, seq);
+
+-- People who sign in to the console. password is an argon2id hash with its
+-- parameters; empty: there is none. totp is the sealed secret of the second
+-- factor; NULL: there is none, or (totp_new) it was not confirmed yet.
+-- totp_step is the last time step of which a code was used.
+CREATE TABLE administrators (
+    id              TEXT PRIMARY KEY,
+    email           TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    role            TEXT NOT NULL,
+    time_zone       TEXT NOT NULL,
+    theme           TEXT NOT NULL,
+    password        TEXT NOT NULL,
+    password_at     BIGINT NOT NULL,
+    invitation_hash BLOB, -- of the link with which a password is chosen
+    invited_until   BIGINT NOT NULL,
+    totp            BLOB, -- sealed
+    totp_new        BLOB, -- sealed
+    totp_step       BIGINT NOT NULL,
+    created_at      BIGINT NOT NULL,
+    updated_at      BIGINT NOT NULL,
+    last_seen_at    BIGINT NOT NULL,
+    disabled_at     BIGINT NOT NULL,
+    version         BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX administrators_by_email ON administrators (email);
+CREATE UNIQUE INDEX administrators_by_invitation ON administrators (invitation_hash);
+
+-- Codes for who has lost the second factor; each works once.
+CREATE TABLE recovery_codes (
+    administrator_id TEXT NOT NULL REFERENCES administrators (id) ON DELETE CASCADE,
+    hash             BLOB NOT NULL,
+    PRIMARY KEY (administrator_id, hash)
+);
+
+-- Signed-in browsers. ended_at 0: not ended.
+CREATE TABLE console_sessions (
+    id               TEXT PRIMARY KEY,
+    hash             BLOB NOT NULL,
+    administrator_id TEXT NOT NULL REFERENCES administrators (id) ON DELETE CASCADE,
+    created_at       BIGINT NOT NULL,
+    seen_at          BIGINT NOT NULL,
+    expires_at       BIGINT NOT NULL,
+    address          TEXT NOT NULL,
+    user_agent       TEXT NOT NULL,
+    method           TEXT NOT NULL
+);
+CREATE UNIQUE INDEX console_sessions_by_hash ON console_sessions (hash);
+CREATE INDEX console_sessions_by_administrator ON console_sessions (administrator_id, id);
+CREATE INDEX console_sessions_by_age ON console_sessions (expires_at);
+
+-- Failed sign-ins by what they are counted for: an e-mail address, hashed, or a
+-- remote address. Nobody gets a try before blocked_until.
+CREATE TABLE console_failures (
+    source        TEXT PRIMARY KEY,
+    failures      BIGINT NOT NULL,
+    failed_at     BIGINT NOT NULL,
+    blocked_until BIGINT NOT NULL
+);
+CREATE INDEX console_failures_by_age ON console_failures (failed_at);
+
+-- The code with which the first administrator is made; one row at most.
+CREATE TABLE console_setup (
+    one        BIGINT PRIMARY KEY CHECK (one = 1),
+    hash       BLOB NOT NULL,
+    created_at BIGINT NOT NULL
+);
+
+-- Saved views of the list of devices.
+CREATE TABLE device_views (
+    id         TEXT PRIMARY KEY,
+    owner_id   TEXT NOT NULL, -- administrator or token
+    name       TEXT NOT NULL,
+    query      TEXT NOT NULL,
+    shared     BOOLEAN NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+CREATE UNIQUE INDEX device_views_by_name ON device_views (owner_id, name);
+CREATE INDEX device_views_shared ON device_views (name) WHERE shared;
