@@ -71,7 +71,8 @@ func wrong(code, message string) error {
 	return refuse(http.StatusBadRequest, actionNone, code, message)
 }
 
-func write(w http.ResponseWriter, status int, a answer) {
+// encode is the body of an answer.
+func (a answer) encode() []byte {
 	a.V = version
 	if a.Action == "" {
 		a.Action = actionNone
@@ -80,10 +81,19 @@ func write(w http.ResponseWriter, status int, a answer) {
 	if err != nil {
 		panic(fmt.Sprintf("android: an answer without JSON form: %v", err))
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
+	return b
+}
+
+// describe says what the body of an answer is.
+func describe(h http.Header) {
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+}
+
+func write(w http.ResponseWriter, status int, a answer) {
+	describe(w.Header())
 	w.WriteHeader(status)
-	w.Write(b)
+	w.Write(a.encode())
 }
 
 // fail is the one way from an error to the wire.

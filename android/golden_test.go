@@ -265,7 +265,7 @@ func TestGoldenWait(t *testing.T) {
 		}
 	}
 	s.Waits.mu.Lock()
-	close(s.Waits.waiting[testDevice])
+	s.Waits.waiting[testDevice].wake()
 	delete(s.Waits.waiting, testDevice)
 	s.Waits.mu.Unlock()
 	if code := <-woken; code != http.StatusOK {

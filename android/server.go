@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"time"
 
@@ -63,6 +64,7 @@ type Server struct {
 	Strangers           func(http.ResponseWriter, *http.Request) bool // bounds requests that no enrolled device has signed; answers those it refuses
 	Kick                func()                                        // after an enrollment, for the delivery
 	Stopping            <-chan struct{}                               // closed when the server begins to stop; ends waiting
+	Resume              func(net.Conn)                                // serves on a connection whose device has waited; nil: devices wait within their handlers
 	Now                 func() time.Time
 	Log                 *slog.Logger
 }

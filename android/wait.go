@@ -37,8 +37,22 @@ type Waits struct {
 	kick  chan struct{}
 
 	mu      sync.Mutex
-	waiting map[string]chan struct{}
+	waiting map[string]waiter
+	closed  bool
 }
+
+// waiter is a device that waits. It is called once, by whoever has taken it out
+// of Waits.
+type waiter interface {
+	wake()    // there may be something to fetch; does not block
+	release() // the server stops; returns when the device has its answer
+}
+
+// handler is a waiter within the handler of its request.
+type handler chan struct{}
+
+func (h handler) wake()    { close(h) }
+func (h handler) release() {} // s.Stopping ends it
 
 const (
 	wakeInterval = 500 * time.Millisecond // how soon a wake by another server is noticed
@@ -51,7 +65,7 @@ const (
 
 // NewWaits makes the waker; Run works.
 func NewWaits(store WakeStore, now func() time.Time, log *slog.Logger) *Waits {
-	return &Waits{store: store, now: now, log: log, kick: make(chan struct{}, 1), waiting: map[string]chan struct{}{}}
+	return &Waits{store: store, now: now, log: log, kick: make(chan struct{}, 1), waiting: map[string]waiter{}}
 }
 
 // Kick makes the worker look for wakes at once.
@@ -62,23 +76,44 @@ func (w *Waits) Kick() {
 	}
 }
 
-// join gives a channel that is closed at the device's wake, or when it waits
-// anew. leave ends it.
-func (w *Waits) join(id string) (woken chan struct{}, leave func()) {
-	woken = make(chan struct{})
+// join has a device wait; if it did so already, that ends with a wake.
+func (w *Waits) join(id string, by waiter) {
+	w.mu.Lock()
+	before, closed := w.waiting[id], w.closed
+	if !closed {
+		w.waiting[id] = by
+	}
+	w.mu.Unlock()
+	if before != nil {
+		before.wake()
+	}
+	if closed {
+		by.release()
+	}
+}
+
+// leave ends a wait, and says whether it had not ended before.
+func (w *Waits) leave(id string, by waiter) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if before := w.waiting[id]; before != nil {
-		close(before)
+	if w.waiting[id] != by {
+		return false
 	}
-	w.waiting[id] = woken
-	return woken, func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if w.waiting[id] == woken {
-			delete(w.waiting, id)
-		}
+	delete(w.waiting, id)
+	return true
+}
+
+// Close ends all waits, and those to come at once: the server stops.
+func (w *Waits) Close() {
+	w.mu.Lock()
+	waiting := w.waiting
+	w.waiting, w.closed = map[string]waiter{}, true
+	w.mu.Unlock()
+	var ended sync.WaitGroup
+	for _, by := range waiting {
+		ended.Go(by.release)
 	}
+	ended.Wait()
 }
 
 // Waiting is how many devices wait here.
@@ -124,9 +159,9 @@ func (w *Waits) wake(ctx context.Context, now time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, id := range ids {
-		if woken := w.waiting[id]; woken != nil {
-			close(woken)
+		if by := w.waiting[id]; by != nil {
 			delete(w.waiting, id)
+			by.wake()
 		}
 	}
 	return nil
@@ -136,49 +171,57 @@ const maxWait = 55 * time.Second
 
 // ServeWait answers GET /android/v1/wait.
 func (s *Server) ServeWait(w http.ResponseWriter, r *http.Request) {
-	wake, err := s.wait(r)
+	id, timeout, wake, err := s.wait(r)
 	switch {
 	case err != nil:
 		s.failSigned(w, r, err)
-	case wake:
+		return
+	case !wake && s.park(w, r, id, timeout):
+		return
+	case wake || s.stay(r.Context(), id, timeout):
 		write(w, http.StatusOK, answer{Wake: true})
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}
 }
 
-func (s *Server) wait(r *http.Request) (wake bool, err error) {
+// wait says who wants to wait for how long, and whether there is something to
+// fetch already. What comes due after that look is found by the next round of
+// Waits.
+func (s *Server) wait(r *http.Request) (id string, timeout time.Duration, wake bool, err error) {
 	ctx := r.Context()
-	timeout := maxWait
+	timeout = maxWait
 	if text := r.URL.Query().Get("timeout"); text != "" {
 		seconds, err := strconv.Atoi(text)
 		if err != nil || seconds < 1 || seconds > int(maxWait/time.Second) {
-			return false, wrong("timeout_invalid", "The timeout is 1 to 55 seconds.")
+			return "", 0, false, wrong("timeout_invalid", "The timeout is 1 to 55 seconds.")
 		}
 		timeout = time.Duration(seconds) * time.Second
 	}
 	e, counter, err := s.caller(r, nil)
 	if err != nil {
-		return false, err
+		return "", 0, false, err
 	}
 	if err := s.count(ctx, e.ID, counter, true); err != nil {
-		return false, err
+		return "", 0, false, err
 	}
 	s.Seen.Mark(e.ID, clock(s.Now))
-	if e.Due || e.Ready {
-		return true, nil
-	}
-	// What came due since the look at it is found by the next round of Waits.
-	woken, leave := s.Waits.join(e.ID)
-	defer leave()
+	return e.ID, timeout, e.Due || e.Ready, nil
+}
+
+// stay waits within the handler, and says whether the device was woken.
+func (s *Server) stay(ctx context.Context, id string, timeout time.Duration) bool {
+	woken := make(handler)
+	s.Waits.join(id, woken)
+	defer s.Waits.leave(id, woken)
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	select {
 	case <-woken:
-		return true, nil
+		return true
 	case <-timer.C:
 	case <-s.Stopping:
 	case <-ctx.Done():
 	}
-	return false, nil
+	return false
 }

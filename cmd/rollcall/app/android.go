@@ -114,7 +114,7 @@ func (a *App) newAndroid(gate android.Gate, guard strangers) error {
 	a.waits = android.NewWaits(a.store, a.now, a.log)
 	a.agents = &android.Server{Gate: gate, Roll: a.store, Tokens: a.store, Agents: a.store, Nonces: android.NewNonces(key, a.now), Waits: a.waits, Seen: a.seen,
 		Attestor: attestor, RequireVerifiedBoot: a.opts.RequireVerifiedBoot, PublicURL: a.publicURL, Organization: a.opts.Organization, Strangers: guard.heard,
-		Kick: a.deliverer.Kick, Stopping: a.stopping, Now: a.now, Log: a.log}
+		Kick: a.deliverer.Kick, Stopping: a.stopping, Resume: a.resumed.resume, Now: a.now, Log: a.log}
 	if a.opts.FCMKeyFile == "" {
 		return nil
 	}

@@ -69,6 +69,7 @@ type App struct {
 	stopOnce sync.Once
 
 	main, ops net.Listener
+	resumed   *resumed // of main
 	servers   []*http.Server
 	workers   sync.WaitGroup
 	failed    chan error // first worker or listener that ended by itself
@@ -119,6 +120,7 @@ func (a *App) open() error {
 	if a.main, err = a.listen(a.opts.Listen, "--listen"); err != nil {
 		return err
 	}
+	a.resumed = newResumed(a.main.Addr())
 	if a.opts.MetricsListen != "" {
 		if a.ops, err = a.listen(a.opts.MetricsListen, "--metrics-listen"); err != nil {
 			return err
@@ -259,12 +261,10 @@ func (a *App) Start() {
 			} else {
 				err = s.Serve(l)
 			}
-			if errors.Is(err, http.ErrServerClosed) {
-				return nil
-			}
-			return err
+			return served(err)
 		})
 	}
+	a.spawn("listener of devices that have waited", func(context.Context) error { return served(a.servers[0].Serve(a.resumed)) })
 	a.spawn("push", a.pusher.Run)
 	a.spawn("messages", a.sender.Run)
 	a.spawn("webhooks", a.hooks.Run)
@@ -276,6 +276,14 @@ func (a *App) Start() {
 	a.spawnAndroid()
 	a.spawn("Android Management API", a.connector.Run)
 	a.spawn("upkeep", a.upkeep)
+}
+
+// served is the error of a server that was not told to stop.
+func served(err error) error {
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
 }
 
 func (a *App) spawn(name string, run func(context.Context) error) {
@@ -338,7 +346,7 @@ func (a *App) Stop() error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(a.ctx), stopTimeout)
 	defer cancel()
 	var errs []error
-	a.stopOnce.Do(func() { close(a.stopping) })
+	a.stopOnce.Do(func() { close(a.stopping); a.waits.Close() })
 	for _, s := range a.servers {
 		if err := s.Shutdown(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("requests were still under way: %w", err), s.Close())
