@@ -6,6 +6,7 @@ import (
 	"crypto/subtle"
 	"io"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 	"time"
@@ -42,6 +43,17 @@ const (
 	providerPause   = 5 * time.Second
 	maxProviderBody = 1 << 20
 )
+
+// Round is one way of a browser to the provider and back. It has to be bound to
+// that browser, and to be good for one Finish.
+type Round struct {
+	State string `json:"state,omitempty"`
+	Nonce string `json:"nonce,omitempty"`
+	Proof string `json:"proof,omitempty"` // PKCE code verifier
+}
+
+// NewRound begins one.
+func NewRound() Round { return Round{newToken(), newToken(), newToken()} }
 
 func newToken() string { return rand.Text() + rand.Text() }
 
@@ -120,22 +132,29 @@ func refusedToken(text string, err error) error {
 	return &enroll.Error{Kind: enroll.KindForbidden, Code: "oidc_token", Text: text, Hint: "Go back on the device, and begin again. If it stays like this, tell your administrator.", Err: err}
 }
 
-// start is where the browser goes to sign in.
-func (o *OIDC) start(ctx context.Context, s Session) (string, error) {
+// Start is where the browser goes to sign in. hint is the account that the
+// person will probably use; empty: not known.
+func (o *OIDC) Start(ctx context.Context, s Round, hint string) (string, error) {
 	_, config, err := o.discover(ctx)
 	if err != nil {
 		return "", err
 	}
 	options := []oauth2.AuthCodeOption{oidc.Nonce(s.Nonce), oauth2.S256ChallengeOption(s.Proof)}
-	if s.Hint != "" {
-		options = append(options, oauth2.SetAuthURLParam("login_hint", s.Hint))
+	if hint != "" {
+		options = append(options, oauth2.SetAuthURLParam("login_hint", hint))
 	}
 	return config.AuthCodeURL(s.State, options...), nil
 }
 
-// finish exchanges the code of a session for the e-mail address of who signed
-// in, in lower case.
-func (o *OIDC) finish(ctx context.Context, code string, s Session) (string, error) {
+// Back says whether a browser with these parameters comes back from this round.
+func (s Round) Back(q url.Values) bool {
+	return s.State != "" && subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(s.State)) == 1
+}
+
+// Finish exchanges the code of a round for the e-mail address of who signed in,
+// in lower case. enroll.KindForbidden where the provider's answer does not hold,
+// enroll.KindUnavailable where there is none.
+func (o *OIDC) Finish(ctx context.Context, s Round, code string) (string, error) {
 	provider, config, err := o.discover(ctx)
 	if err != nil {
 		return "", err

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	_ "embed"
 	"encoding/base64"
 	"errors"
@@ -68,8 +67,8 @@ func (p *Pages) Begin(w http.ResponseWriter, r *http.Request, s Session) {
 		p.Sorry(w, r, enroll.Errorf(enroll.KindUnavailable, "oidc_missing", "Signing in is not set up on this server.").WithHint("Tell your administrator: the option --oidc-issuer is missing."))
 		return
 	}
-	s.State, s.Nonce, s.Proof = newToken(), newToken(), newToken()
-	target, err := p.OIDC.start(r.Context(), s)
+	s.Round = NewRound()
+	target, err := p.OIDC.Start(r.Context(), s.Round, s.Hint)
 	if err == nil {
 		err = p.open(w, r, s)
 	}
@@ -140,14 +139,14 @@ func (p *Pages) callback(r *http.Request) (Person, Session, error) {
 		return Person{}, s, err
 	}
 	q := r.URL.Query()
-	if p.OIDC == nil || s.Method != MethodOIDC || subtle.ConstantTimeCompare([]byte(q.Get("state")), []byte(s.State)) != 1 {
+	if p.OIDC == nil || s.Method != MethodOIDC || !s.Back(q) {
 		return Person{}, s, errNoSession
 	}
 	if q.Get("code") == "" {
 		p.Log.InfoContext(r.Context(), "provider did not sign a person in", "error", q.Get("error"))
 		return Person{}, s, enroll.Errorf(enroll.KindForbidden, "oidc_refused", "You were not signed in.").WithHint("Go back on the device, and begin again.")
 	}
-	email, err := p.OIDC.finish(r.Context(), q.Get("code"), s)
+	email, err := p.OIDC.Finish(r.Context(), s.Round, q.Get("code"))
 	if err != nil {
 		return Person{}, s, err
 	}

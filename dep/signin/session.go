@@ -24,13 +24,11 @@ const (
 type Session struct {
 	Kind    Kind            `json:"kind"`
 	Method  Method          `json:"method"`
-	Page    string          `json:"page"`            // path of the page that the session began on
-	Profile string          `json:"profile"`         // KindADE: secret in the URL of the ADE profile
-	Info    mdm.MachineInfo `json:"info"`            // KindADE: of the device, signed
-	Hint    string          `json:"hint"`            // KindAccount: the account on the device
-	State   string          `json:"state,omitempty"` // OpenID Connect
-	Nonce   string          `json:"nonce,omitempty"`
-	Proof   string          `json:"proof,omitempty"` // PKCE code verifier
+	Page    string          `json:"page"`    // path of the page that the session began on
+	Profile string          `json:"profile"` // KindADE: secret in the URL of the ADE profile
+	Info    mdm.MachineInfo `json:"info"`    // KindADE: of the device, signed
+	Hint    string          `json:"hint"`    // KindAccount: the account on the device
+	Round                   // MethodOIDC
 
 	hash [32]byte
 }
