@@ -200,6 +200,9 @@ func (s *Server) admit(r *http.Request, m checkin, cert *x509.Certificate) (*enr
 		}
 		attempt.Serial = b.Serial
 	}
+	if refused, err := s.blockedOtherwise(ctx, attempt, b, m.SerialNumber); refused != nil || err != nil {
+		return refused, err
+	}
 	if b.UDID != "" && b.UDID != m.device() {
 		return s.conflict(r, attempt, "the certificate was issued for another UDID than the message names")
 	}
@@ -248,6 +251,24 @@ func (s *Server) admit(r *http.Request, m checkin, cert *x509.Certificate) (*enr
 	}
 	_, err = s.Enrollments.Authenticate(ctx, start)
 	return nil, err
+}
+
+// blockedOtherwise refuses a device whose row goes by a made-up name, where the
+// serial that it tells is that of a row which is blocked. Nothing else is asked
+// of that row: a serial that is merely told chooses none. A renewal, which
+// carries on an enrollment, is not asked.
+func (s *Server) blockedOtherwise(ctx context.Context, a enroll.Attempt, b certs.Binding, told string) (*enroll.Decision, error) {
+	if told == "" || b.EnrollmentID != "" || !enroll.IsAccountSerial(b.Serial) {
+		return nil, nil
+	}
+	own := a
+	own.Serial, own.RequestID = told, ""
+	known, err := s.Gate.Explain(ctx, own)
+	if err != nil || known.Code != enroll.DenyBlocked {
+		return nil, err
+	}
+	d, err := s.Gate.Refuse(ctx, own, enroll.DenyBlocked, "the device enrolls by an account, and the row of the serial that it tells is blocked")
+	return &d, err
 }
 
 // renewed is the active enrollment that a renewed certificate belongs to; nil

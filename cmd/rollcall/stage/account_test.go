@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
@@ -207,6 +208,36 @@ func TestAccountWithoutRow(t *testing.T) {
 		p.check("one row, of the person, under a name of its own", len(list.Items) == 1 && enroll.IsAccountSerial(list.Items[0].Serial) && list.Items[0].User.Email == "ann@example.com", list)
 		p.until("enrolled", func() bool { return p.device(list.Items[0].Serial).State == "enrolled" })
 		p.check("the name was the same when it was refused", p.rows("decisions", "serial = '"+list.Items[0].Serial+"'") == 2)
+	})
+}
+
+// TestAccountBlockedDevice: a device whose row is blocked does not come back
+// under the name that an account gives it, where it tells its serial. Its user
+// has nothing open, and another server says that it enrolls with rights.
+func TestAccountBlockedDevice(t *testing.T) {
+	onEngines(t, func(t *testing.T, dsn string) {
+		p, provider := startWithProvider(t, dsn)
+		p.restrict(enroll.ModeOff)
+		p.person("ann@example.com")
+		provider.Person("ann@example.com")
+		elsewhere := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("Content-Type", "application/json")
+			json.NewEncoder(w).Encode(object{"Servers": []object{{"Version": "mdm-adde", "BaseURL": p.url + "/enroll/account/adde"}}})
+		}))
+		t.Cleanup(elsewhere.Close)
+		ann := iphone.Account{Identifier: "ann@example.com", Domain: elsewhere.URL}
+		ph := p.phone("ACCBLOCK0001", p.trusting(provider), func(c *iphone.Config) { c.Roots.AddCert(elsewhere.Certificate()) })
+		p.roll("ACCBLOCK0001")
+		p.admin(http.MethodPost, "/devices/ACCBLOCK0001/block", object{"reason": "stolen"}, nil)
+		refused := ph.turnedAway(ph.SignIn(p.ctx, ann))
+		p.check("403 with Apple's code", refused.Status == http.StatusForbidden && refused.Code == "com.apple.unrecognized.device", refused)
+		d := p.decided("ACCBLOCK0001", enroll.DenyBlocked)
+		p.check("by its channel", d.Channel == "account", d)
+		p.check("nothing is enrolled", !ph.Enrolled() && p.rows("enrollments", "") == 0)
+
+		p.admin(http.MethodPost, "/devices/ACCBLOCK0001/unblock", nil, nil)
+		p.must(ph.SignIn(p.ctx, ann))
+		p.check("it enrolls under the account's name", ph.Enrolled() && p.device("ACCBLOCK0001").State == "pre_enrolled")
 	})
 }
 
