@@ -24,21 +24,22 @@ const (
 
 // answer is the body of every answer.
 type answer struct {
-	V            int            `json:"v"`
-	Action       string         `json:"action"`
-	RetryAfter   int            `json:"retry_after,omitempty"` // seconds
-	Code         string         `json:"code,omitempty"`
-	Message      string         `json:"message,omitempty"`
-	Nonce        string         `json:"nonce,omitempty"`
-	ExpiresAt    time.Time      `json:"expires_at,omitzero"`
-	DeviceID     string         `json:"device_id,omitempty"`
-	CheckinURL   string         `json:"checkin_url,omitempty"`
-	WaitURL      string         `json:"wait_url,omitempty"`
-	PollSeconds  int            `json:"poll_seconds,omitempty"`
-	Organization string         `json:"organization,omitempty"`
-	Counter      *int64         `json:"counter,omitempty"`
-	Wake         bool           `json:"wake,omitempty"`
-	Command      *commandAnswer `json:"command,omitempty"`
+	V            int             `json:"v"`
+	Action       string          `json:"action"`
+	RetryAfter   int             `json:"retry_after,omitempty"` // seconds
+	Code         string          `json:"code,omitempty"`
+	Message      string          `json:"message,omitempty"`
+	Nonce        string          `json:"nonce,omitempty"`
+	ExpiresAt    time.Time       `json:"expires_at,omitzero"`
+	DeviceID     string          `json:"device_id,omitempty"`
+	CheckinURL   string          `json:"checkin_url,omitempty"`
+	WaitURL      string          `json:"wait_url,omitempty"`
+	PollSeconds  int             `json:"poll_seconds,omitempty"`
+	Organization string          `json:"organization,omitempty"`
+	Counter      *int64          `json:"counter,omitempty"`
+	Wake         bool            `json:"wake,omitempty"`
+	Command      *commandAnswer  `json:"command,omitempty"`
+	Problems     []resultProblem `json:"problems,omitempty"`
 }
 
 type commandAnswer struct {

@@ -40,11 +40,35 @@ const statusUnsupported = "unsupported"
 // maxWords bounds the agent's own words about an error, in bytes.
 const maxWords = 2000
 
-// result reads one result.
-func (m resultMessage) result(raw []byte, enrollmentID string, at time.Time) (Result, error) {
-	r := Result{EnrollmentID: enrollmentID, CommandID: m.CommandID, Data: raw, At: at}
+// codeResultInvalid is the error of a command whose result cannot be read.
+const codeResultInvalid = "result_invalid"
+
+// resultProblem says which result of a check-in was refused.
+type resultProblem struct {
+	Result    int    `json:"result"` // which of the results, from 0
+	CommandID string `json:"command_id,omitempty"`
+	Code      string `json:"code"`
+	Message   string `json:"message"`
+}
+
+// readResult reads one result. One that cannot be read is refused by itself:
+// the agent would send the others with it again, for ever. Where it names its
+// command, that has failed, else it would be handed out again, for ever. data
+// is what the command brought.
+func readResult(raw []byte, enrollmentID string, at time.Time) (r Result, data []byte, problem *resultProblem) {
+	var m resultMessage
+	unreadable := json.Unmarshal(raw, &m) != nil // what can be read of it is in m
+	r = Result{EnrollmentID: enrollmentID, CommandID: m.CommandID, Data: raw, At: at}
+	refused := func(code, message string) (Result, []byte, *resultProblem) {
+		r.State, r.Error = policy.CommandFailed, codeResultInvalid+": "+message
+		return r, nil, &resultProblem{CommandID: r.CommandID, Code: code, Message: message}
+	}
 	if m.CommandID == "" || len(m.CommandID) > maxText {
-		return r, wrong("command_id_invalid", "A result names no command.")
+		r.CommandID = ""
+		return refused("command_id_invalid", "The result names no command.")
+	}
+	if unreadable {
+		return refused(codeResultInvalid, "The result cannot be read.")
 	}
 	words := ""
 	if m.Error != nil {
@@ -55,10 +79,10 @@ func (m resultMessage) result(raw []byte, enrollmentID string, at time.Time) (Re
 	switch m.Status {
 	case "acknowledged":
 		r.State = policy.CommandAcknowledged
-		return r, nil
+		return r, m.Data, nil
 	case "not_now":
 		r.NotNow = true
-		return r, nil
+		return r, m.Data, nil
 	case "error":
 		if words == "" {
 			words = "error"
@@ -66,10 +90,10 @@ func (m resultMessage) result(raw []byte, enrollmentID string, at time.Time) (Re
 	case statusUnsupported:
 		words = statusUnsupported + prefixed(words)
 	default:
-		return r, wrong("status_unknown", "A result has a status that is not known.")
+		return refused("status_unknown", "The result has a status that is not known.")
 	}
 	r.State, r.Error = policy.CommandFailed, words[:min(len(words), maxWords)]
-	return r, nil
+	return r, m.Data, nil
 }
 
 func prefixed(words string) string {
@@ -96,14 +120,18 @@ func (s *Server) checkin(w http.ResponseWriter, r *http.Request) (answer, error)
 		return answer{}, wrong("results_too_many", "A check-in has 100 results at most.")
 	}
 	now := clock(s.Now)
-	results := make([]Result, len(m.Results))
-	messages := make([]resultMessage, len(m.Results))
+	out := answer{PollSeconds: pollSeconds}
+	var results []Result
+	var data [][]byte // of each
 	for i, raw := range m.Results {
-		if json.Unmarshal(raw, &messages[i]) != nil {
-			return answer{}, wrong("json_invalid", "A result cannot be read.")
+		result, brought, problem := readResult(raw, e.ID, now)
+		if problem != nil {
+			s.log().WarnContext(r.Context(), "result refused", "enrollment", e.ID, "command", result.CommandID, "code", problem.Code)
+			problem.Result = i
+			out.Problems = append(out.Problems, *problem)
 		}
-		if results[i], err = messages[i].result(raw, e.ID, now); err != nil {
-			return answer{}, err
+		if result.CommandID != "" {
+			results, data = append(results, result), append(data, brought)
 		}
 	}
 	if m.Device != nil {
@@ -112,7 +140,6 @@ func (s *Server) checkin(w http.ResponseWriter, r *http.Request) (answer, error)
 		}
 	}
 	s.Seen.Mark(e.ID, now)
-	out := answer{PollSeconds: pollSeconds}
 	if len(results) == 0 && m.Device == nil && m.Push == nil && !e.Due && !e.Open {
 		return out, s.count(r.Context(), e.ID, counter, true)
 	}
@@ -145,7 +172,7 @@ func (s *Server) checkin(w http.ResponseWriter, r *http.Request) (answer, error)
 			if done.Next != nil {
 				next = done.Next
 			}
-			ended, err := s.carriedOut(ctx, e, result, done, messages[i].Data)
+			ended, err := s.carriedOut(ctx, e, result, done, data[i])
 			if err != nil {
 				return err
 			}

@@ -232,6 +232,7 @@ func TestGoldenCheckin(t *testing.T) {
 	answer("replaced.response.json", http.StatusGone, func(f *fake) { f.enrolled.EndedAt, f.enrolled.Replaced = testNow, true }, 42, testDevice, idle)
 	answer("unenrolled.response.json", http.StatusOK, func(f *fake) { f.removed, f.queue = "0192", []Command{{ID: "0192", Type: typeUnenroll}} }, 42, testDevice,
 		[]byte(`{"v":1,"results":[{"command_id":"0192","status":"acknowledged"}]}`))
+	answer("result_refused.response.json", http.StatusOK, func(*fake) {}, 42, testDevice, []byte(`{"v":1,"results":[{"command_id":"0192","status":"fine"}]}`))
 	answer("unreadable.response.json", http.StatusBadRequest, func(*fake) {}, 42, testDevice, []byte(`{"v":1,`))
 }
 

@@ -9,12 +9,14 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"rollcall/certs/attestation"
 	"rollcall/enroll"
+	"rollcall/policy"
 )
 
 func code(t *testing.T, body []byte) string {
@@ -132,16 +134,12 @@ func TestBounds(t *testing.T) {
 		body   string
 		status int
 	}{
-		"too large":      {`{"v":1,"pad":"` + strings.Repeat("x", maxCheckin) + `"}`, http.StatusRequestEntityTooLarge},
-		"not JSON":       {"results", http.StatusBadRequest},
-		"more than one":  {`{"v":1}{"v":1}`, http.StatusBadRequest},
-		"version 2":      {`{"v":2}`, http.StatusBadRequest},
-		"101 results":    {many, http.StatusBadRequest},
-		"unknown status": {`{"v":1,"results":[{"command_id":"a","status":"fine"}]}`, http.StatusBadRequest},
-		"no command":     {`{"v":1,"results":[{"status":"acknowledged"}]}`, http.StatusBadRequest},
-		"a long id":      {`{"v":1,"results":[{"command_id":"` + long + `","status":"acknowledged"}]}`, http.StatusBadRequest},
-		"a long name":    {`{"v":1,"device":{"model":"` + long + `"}}`, http.StatusBadRequest},
-		"a number":       {`{"v":1,"results":[7]}`, http.StatusBadRequest},
+		"too large":     {`{"v":1,"pad":"` + strings.Repeat("x", maxCheckin) + `"}`, http.StatusRequestEntityTooLarge},
+		"not JSON":      {"results", http.StatusBadRequest},
+		"more than one": {`{"v":1}{"v":1}`, http.StatusBadRequest},
+		"version 2":     {`{"v":2}`, http.StatusBadRequest},
+		"101 results":   {many, http.StatusBadRequest},
+		"a long name":   {`{"v":1,"device":{"model":"` + long + `"}}`, http.StatusBadRequest},
 	} {
 		before := f.enrolled.Counter
 		w := s.serve(signedRequest(t, http.MethodPut, PathCheckin, testDevice, before+1, []byte(test.body)))
@@ -152,6 +150,44 @@ func TestBounds(t *testing.T) {
 	}
 	if w := s.serve(signedRequest(t, http.MethodPut, PathCheckin, testDevice, 1000, []byte(`{"v":1,"results":[{"command_id":"a","status":"acknowledged"}],"unknown":[1]}`))); w.Code != http.StatusOK {
 		t.Errorf("a field that is not known: %d %s", w.Code, w.Body)
+	}
+}
+
+// TestUnreadableResults: each is refused by itself. Its command has failed, and
+// what else the device has to say is taken.
+func TestUnreadableResults(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	for name, test := range map[string]struct {
+		result string
+		want   resultProblem
+	}{
+		"unknown status": {`{"command_id":"0192","status":"fine"}`, resultProblem{1, "0192", "status_unknown", "The result has a status that is not known."}},
+		"status 7":       {`{"command_id":"0192","status":7}`, resultProblem{1, "0192", "result_invalid", "The result cannot be read."}},
+		"no command":     {`{"status":"acknowledged"}`, resultProblem{1, "", "command_id_invalid", "The result names no command."}},
+		"a long id":      {`{"command_id":"` + long + `","status":"acknowledged"}`, resultProblem{1, "", "command_id_invalid", "The result names no command."}},
+		"a number":       {`7`, resultProblem{1, "", "command_id_invalid", "The result names no command."}},
+	} {
+		s, f := enrolledServer(t)
+		f.queue = []Command{{ID: "0191", Type: typeReboot}, {ID: "0192", Type: typeLock}, {ID: "0193", Type: typeInformation}}
+		body := `{"v":1,"results":[{"command_id":"0191","status":"acknowledged"},` + test.result + `,{"command_id":"0193","status":"acknowledged","data":{"model":"Pixel 10"}}]}`
+		w := s.serve(signedRequest(t, http.MethodPut, PathCheckin, testDevice, 42, []byte(body)))
+		var a answer
+		if err := json.Unmarshal(w.Body.Bytes(), &a); err != nil || w.Code != http.StatusOK || !slices.Equal(a.Problems, []resultProblem{test.want}) {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
+		if f.facts.Model != "Pixel 10" {
+			t.Errorf("%s: what another result tells is not taken", name)
+		}
+		failed := slices.ContainsFunc(f.results, func(r Result) bool {
+			return r.CommandID == "0192" && r.State == policy.CommandFailed && r.ErrorCode() == codeResultInvalid
+		})
+		if failed != (test.want.CommandID != "") {
+			t.Errorf("%s: results %+v", name, f.results)
+		}
+		w = s.serve(signedRequest(t, http.MethodPut, PathCheckin, testDevice, 43, []byte(`{"v":1,"results":[`+test.result+`]}`)))
+		if w.Code != http.StatusOK {
+			t.Errorf("%s, by itself: %d %s", name, w.Code, w.Body)
+		}
 	}
 }
 

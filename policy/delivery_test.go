@@ -226,6 +226,10 @@ func TestMayPass(t *testing.T) {
 		"AppAlreadyQueued":                                                   true,
 		"NotSupported":                                                       false,
 		"CommandFormatError":                                                 false,
+		"network_unavailable: no route":                                      true,
+		"busy":                                                               true,
+		"busy_forever: x":                                                    false,
+		"unsupported: busy":                                                  false,
 		"":                                                                   false,
 	} {
 		if got := mayPass(words); got != want {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -34,6 +35,10 @@ var passing = map[string]struct {
 // rejections are the RejectionReason values of apps that may pass.
 var rejections = []string{"AppAlreadyQueued", "CouldNotVerifyAppID", "AppStoreDisabled"}
 
+// passingCodes are the codes of errors that may pass, of Android agents
+// (docs/android-agent.md). Their words are code and text.
+var passingCodes = []string{"network_unavailable", "download_failed", "storage_full", "busy", "timed_out"}
+
 var domainAndCode = regexp.MustCompile(`([A-Za-z]+Domain) (-?[0-9]+)`)
 
 // mayPass says whether an error, in the device's own words, may pass.
@@ -57,7 +62,8 @@ func mayPass(words string) bool {
 			return true
 		}
 	}
-	return false
+	code, _, _ := strings.Cut(words, ":")
+	return slices.Contains(passingCodes, code)
 }
 
 // retryAt is when a failed command is sent again; ok is false where it is not.
