@@ -23,8 +23,11 @@ type Receiver struct {
 	Verifier *Verifier
 	Audience string // the URL that is pushed to
 	Kick     func() // wakes the Connector
-	Now      func() time.Time
-	Log      *slog.Logger
+	// Strangers bounds, by address, pushes that are not Google's; it answers
+	// those it refuses. nil: no bound.
+	Strangers func(http.ResponseWriter, *http.Request) bool
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // ServeHTTP takes one message.
@@ -45,10 +48,15 @@ func (p *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		http.Error(w, http.StatusText(status), status)
 	}
+	stranger := func(status int, why error) {
+		if p.Strangers == nil || p.Strangers(w, r) {
+			answer(status, why)
+		}
+	}
 	o, err := p.Store.Organization(ctx)
 	switch {
 	case enroll.KindOf(err) == enroll.KindNotFound || err == nil && (!o.Bound() || o.Delivery != Push):
-		answer(http.StatusForbidden, nil)
+		stranger(http.StatusForbidden, nil)
 		return
 	case err != nil:
 		answer(http.StatusServiceUnavailable, err)
@@ -56,13 +64,13 @@ func (p *Receiver) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
 	if !ok {
-		answer(http.StatusUnauthorized, errToken("is missing"))
+		stranger(http.StatusUnauthorized, errToken("is missing"))
 		return
 	}
 	var bad errToken
 	switch err := p.Verifier.Verify(ctx, token, p.Audience, o.PushAccount); {
 	case errors.As(err, &bad):
-		answer(http.StatusUnauthorized, err)
+		stranger(http.StatusUnauthorized, err)
 		return
 	case err != nil:
 		answer(http.StatusServiceUnavailable, err)

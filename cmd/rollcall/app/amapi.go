@@ -27,7 +27,7 @@ type amapiRooms struct {
 }
 
 // mount routes the doors. What comes from Google is not counted as strangers': it
-// is verified first, and all of it comes from few addresses.
+// is verified first, and all of it comes from few addresses; what is not from it the receiver counts.
 func (d amapiRooms) mount(r *mux.Router, open func(http.Handler) http.Handler) {
 	r.Handle(amapi.PathSignIn, open(d.signIn))
 	r.Handle(amapi.PathCallback, open(http.HandlerFunc(d.enterprises.ServeCallback)))
@@ -35,7 +35,7 @@ func (d amapiRooms) mount(r *mux.Router, open func(http.Handler) http.Handler) {
 }
 
 // newAMAPI makes the connector and its doors.
-func (a *App) newAMAPI(gate amapi.Gate) (amapiRooms, error) {
+func (a *App) newAMAPI(gate amapi.Gate, guard strangers) (amapiRooms, error) {
 	clouds, err := amapi.NewClouds(amapi.Endpoints{Management: a.opts.AMAPIURL, PubSub: a.opts.PubSubURL}, a.store, a.now)
 	if err != nil {
 		return amapiRooms{}, fmt.Errorf("--amapi-url, --pubsub-url: %w", err)
@@ -48,7 +48,7 @@ func (a *App) newAMAPI(gate amapi.Gate) (amapiRooms, error) {
 	return amapiRooms{
 		signIn: &amapi.SignIn{Store: a.store, Clouds: clouds, Gate: gate, Now: a.now, Log: a.log},
 		receiver: &amapi.Receiver{Store: a.store, Verifier: amapi.NewVerifier(a.opts.GoogleCertsURL, keys, a.now), Audience: a.publicURL + amapi.PathPush,
-			Kick: a.connector.Kick, Now: a.now, Log: a.log},
+			Kick: a.connector.Kick, Strangers: guard.heard, Now: a.now, Log: a.log},
 		enterprises: a.enterprises,
 	}, nil
 }

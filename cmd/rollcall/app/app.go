@@ -209,7 +209,7 @@ func (a *App) wire() error {
 	if err := a.newAndroid(gate, guard); err != nil {
 		return err
 	}
-	google, err := a.newAMAPI(gate)
+	google, err := a.newAMAPI(gate, guard)
 	if err != nil {
 		return err
 	}
