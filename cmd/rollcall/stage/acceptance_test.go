@@ -14,6 +14,7 @@ import (
 
 	"rollcall/cmd/rollcall/app"
 	"rollcall/enroll"
+	simamapi "rollcall/sim/amapi"
 	simdep "rollcall/sim/dep"
 	"rollcall/sim/iphone"
 	"rollcall/sim/mail"
@@ -31,9 +32,12 @@ func TestAcceptance(t *testing.T) {
 		t.Cleanup(post.Close)
 		apples, listed := startCloud(t)
 		provider := startIDP(t)
+		cloud := startGoogle(t)
 		p := start(t, dsn, func(o *Options) {
+			o.Now = cloud.both.Now
 			o.Change = func(a *app.Options) {
 				listed(a)
+				cloud.options(a)
 				provider.options(a)
 				a.SMTPURL, a.MailFrom, a.SMTPRoots = post.URL(), "Example IT <mdm@example.com>", filepath.Join(t.TempDir(), "mail.pem")
 				if err := os.WriteFile(a.SMTPRoots, post.RootsPEM(), 0o600); err != nil {
@@ -42,6 +46,7 @@ func TestAcceptance(t *testing.T) {
 			}
 		})
 		provider.serve(p)
+		droids := cloud.serve(p)
 		for _, line := range []struct {
 			name string
 			play func(p *play)
@@ -59,8 +64,8 @@ func TestAcceptance(t *testing.T) {
 			{"F11OneListWithAStatePerRow", oneListWithAStatePerRow},
 			{"F12BannerUntilAcceptance", bannerUntilAcceptance},
 			{"F13RedactionUntilAcceptance", redactionUntilAcceptance},
-			{"F14RestrictionOnRefusesOnEveryChannel", func(p *play) { restrictionOnRefusesOnEveryChannel(p, provider) }},
-			{"F15RestrictionOffAdmitsUnknownDevices", func(p *play) { restrictionOffAdmitsUnknownDevices(p, provider) }},
+			{"F14RestrictionOnRefusesOnEveryChannel", func(p *play) { restrictionOnRefusesOnEveryChannel(p, channels(p, provider, droids)) }},
+			{"F15RestrictionOffAdmitsUnknownDevices", func(p *play) { restrictionOffAdmitsUnknownDevices(p, channels(p, provider, droids)) }},
 			{"F16TurningItOnLeavesEnrolledDevicesAlone", turningItOnLeavesEnrolledDevicesAlone},
 			{"F17WhatWasSetBeforeEnrollmentComesAtFirstCheckIn", whatWasSetBeforeEnrollmentComesAtFirstCheckIn},
 			{"F18SelectuserAsksAndStoresTheAnswer", selectuserAsksAndStoresTheAnswer},
@@ -332,23 +337,52 @@ func (p *play) export(path string) []byte {
 
 // channel is a way onto the server for who has no request.
 type channel struct {
-	name   string
-	arrive func(ph *phone) error
-	list   func(ph *phone) // puts it on the roll, by what the channel goes by
+	name  string
+	comes func(serial string) comer
 }
 
-func channels(provider *identityProvider) []channel {
-	bySerial := func(ph *phone) { ph.p.roll(ph.Serial()) }
-	owner := func(ph *phone) string { return strings.ToLower(ph.Serial()) + "@example.com" }
+// comer is a device out of its box.
+type comer struct {
+	arrive     func() error
+	turnedAway func(err error) // wants the channel's own refusal
+	list       func()          // puts it on the roll, by what the channel goes by
+	enrolled   func() bool
+}
+
+// channels are all that there are.
+func channels(p *play, provider *identityProvider, signedUp *googled) []channel {
+	droids := &googled{play: p, cloud: signedUp.cloud, ways: signedUp.ways}
+	owner := func(serial string) string { return strings.ToLower(serial) + "@example.com" }
+	bySerial := func(serial string) { p.roll(serial) }
+	apple := func(arrive func(ph *phone) error, list func(serial string)) func(string) comer {
+		return func(serial string) comer {
+			ph := p.phone(serial, p.trusting(provider))
+			return comer{func() error { return arrive(ph) }, func(err error) { ph.turnedAway(err) }, func() { list(serial) }, ph.Enrolled}
+		}
+	}
+	token := p.token(object{"max_uses": 0}).Token
 	return []channel{
-		{"ota", func(ph *phone) error { return ph.Install(ph.p.ctx, ph.p.otaProfile("")) }, bySerial},
-		{"profile", func(ph *phone) error { return ph.Install(ph.p.ctx, ph.p.plainProfile("")) }, bySerial},
-		{"ade", func(ph *phone) error { return ph.SetupAssistant(ph.p.ctx, ph.p.adeProfile(enroll.NewID())) }, bySerial},
-		{"account", func(ph *phone) error {
-			ph.p.person(owner(ph))
-			provider.Person(owner(ph))
-			return ph.SignIn(ph.p.ctx, iphone.Account{Identifier: owner(ph), Domain: ph.p.url})
-		}, func(ph *phone) { ph.p.invited(ph.Serial(), owner(ph), enroll.OwnershipPersonal) }},
+		{"ota", apple(func(ph *phone) error { return ph.Install(p.ctx, p.otaProfile("")) }, bySerial)},
+		{"profile", apple(func(ph *phone) error { return ph.Install(p.ctx, p.plainProfile("")) }, bySerial)},
+		{"ade", apple(func(ph *phone) error { return ph.SetupAssistant(p.ctx, p.adeProfile(enroll.NewID())) }, bySerial)},
+		{"account", apple(func(ph *phone) error {
+			p.person(owner(ph.Serial()))
+			provider.Person(owner(ph.Serial()))
+			return ph.SignIn(p.ctx, iphone.Account{Identifier: owner(ph.Serial()), Domain: p.url})
+		}, func(serial string) { p.invited(serial, owner(serial), enroll.OwnershipPersonal) })},
+		{"agent", func(serial string) comer {
+			return comer{func() error { return p.droid(serial).Enroll(p.ctx, token) },
+				func(err error) { p.turnedAway(err, http.StatusForbidden, string(enroll.DenyNotPreEnrolled)) },
+				func() { p.androidRow(serial) }, func() bool { return p.device(serial).State == "enrolled" }}
+		}},
+		{"amapi", func(serial string) comer {
+			d := droids.droid(serial)
+			return comer{func() error { return d.Setup(p.ctx, droids.ways["fully_managed"]) },
+				func(err error) {
+					p.check("the sign-in page sends it away", errors.Is(err, simamapi.ErrRefused) && !d.State().Managed, err)
+				},
+				func() { droids.listed(serial) }, func() bool { droids.untilState(serial, "enrolled"); return d.State().Managed }}
+		}},
 	}
 }
 
@@ -364,39 +398,30 @@ func (p *play) newest() decision {
 	return out.Items[0]
 }
 
-func restrictionOnRefusesOnEveryChannel(p *play, provider *identityProvider) {
+func restrictionOnRefusesOnEveryChannel(p *play, ways []channel) {
 	p.restrict(enroll.ModeEnforce)
-	for i, way := range channels(provider) {
-		ph := p.phone("F1400000000"+string(rune('A'+i)), p.trusting(provider))
-		ph.turnedAway(way.arrive(ph))
+	for i, way := range ways {
+		serial := "F1400000000" + string(rune('A'+i))
+		device := way.comes(serial)
+		device.turnedAway(device.arrive())
 		d := p.newest()
 		p.check("it was refused on "+way.name, d.Code == string(enroll.DenyNotPreEnrolled) && d.Channel == way.name, d)
-		p.check("it is not on the roll", p.unknown(d.Serial) && p.unknown(ph.Serial()))
-		way.list(ph)
-		p.must(way.arrive(ph))
-		p.check("on the roll it passes on "+way.name, p.decided(ph.Serial(), enroll.AllowListed).Channel == way.name && ph.Enrolled())
+		p.check("it is not on the roll", p.unknown(d.Serial) && p.unknown(serial))
+		device.list()
+		p.must(device.arrive())
+		p.check("on the roll it passes on "+way.name, p.decided(serial, enroll.AllowListed).Channel == way.name && device.enrolled())
 	}
-	const agent = "F14000AGENT"
-	token := p.token(object{"max_uses": 0}).Token
-	p.turnedAway(p.droid(agent).Enroll(p.ctx, token), http.StatusForbidden, string(enroll.DenyNotPreEnrolled))
-	p.check("it was refused on agent", p.decided(agent, enroll.DenyNotPreEnrolled).Channel == "agent" && p.unknown(agent))
-	p.androidRow(agent)
-	p.must(p.droid(agent).Enroll(p.ctx, token))
-	p.check("on the roll it passes on agent", p.decided(agent, enroll.AllowListed).Channel == "agent")
 }
 
-func restrictionOffAdmitsUnknownDevices(p *play, provider *identityProvider) {
+func restrictionOffAdmitsUnknownDevices(p *play, ways []channel) {
 	p.restrict(enroll.ModeOff)
-	for i, way := range channels(provider) {
-		ph := p.phone("F1500000000"+string(rune('A'+i)), p.trusting(provider))
-		p.must(way.arrive(ph))
+	for i, way := range ways {
+		device := way.comes("F1500000000" + string(rune('A'+i)))
+		p.must(device.arrive())
 		d := p.newest()
 		p.check("it passes on "+way.name, d.Code == string(enroll.AllowOpen) && d.Channel == way.name, d)
-		p.check("it is enrolled by "+way.name, ph.Enrolled() && p.device(d.Serial).State == "enrolled")
+		p.check("it is enrolled by "+way.name, device.enrolled() && p.device(d.Serial).State == "enrolled")
 	}
-	const agent = "F15000AGENT"
-	p.must(p.droid(agent).Enroll(p.ctx, p.token(nil).Token))
-	p.check("it passes on agent", p.decided(agent, enroll.AllowOpen).Channel == "agent" && p.device(agent).State == "enrolled")
 }
 
 func turningItOnLeavesEnrolledDevicesAlone(p *play) {

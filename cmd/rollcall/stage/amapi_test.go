@@ -26,41 +26,56 @@ type googled struct {
 	ways       map[string]string // content of QR codes by mode
 }
 
+// googleCloud is a simulated Google before there is a server for it.
+type googleCloud struct {
+	*simamapi.Cloud
+	both  *clock         // Google's and the server's
+	roots *x509.CertPool // of the server, once it is there
+}
+
+func startGoogle(t *testing.T, change ...func(*simamapi.Options)) *googleCloud {
+	t.Helper()
+	schema, err := simamapi.LoadSchema(filepath.Join("..", "..", "..", "..", "shared", "data", "amapi-schema.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &googleCloud{both: &clock{}, roots: x509.NewCertPool()}
+	phones := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: g.roots}}
+	t.Cleanup(phones.CloseIdleConnections)
+	o := simamapi.Options{Schema: schema, Now: g.both.Now, PerMinute: -1, PullWait: 200 * time.Millisecond, PushRetry: 50 * time.Millisecond, Client: &http.Client{Transport: phones, Timeout: time.Minute}}
+	for _, f := range change {
+		f(&o)
+	}
+	if g.Cloud, err = simamapi.New(o); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Start("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { g.Close() })
+	return g
+}
+
+// options are those of a server that this Google is Google for.
+func (g *googleCloud) options(o *app.Options) {
+	o.AMAPIURL, o.PubSubURL, o.GoogleCertsURL = g.URL(), g.URL(), g.URL()+"/oauth2/v3/certs"
+}
+
+// serve signs an organization up for the server of a play.
+func (g *googleCloud) serve(p *play) *googled {
+	p.clock = g.both
+	g.roots.AddCert(p.App.Authority().Certificate())
+	signed := &googled{play: p, cloud: g.Cloud, ways: map[string]string{}}
+	signed.signUp()
+	return signed
+}
+
 // withGoogle plays on both databases, each with a Google of its own.
 func withGoogle(t *testing.T, run func(g *googled), change ...func(*simamapi.Options)) {
 	t.Helper()
 	onEngines(t, func(t *testing.T, dsn string) {
-		schema, err := simamapi.LoadSchema(filepath.Join("..", "..", "..", "..", "shared", "data", "amapi-schema.json"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		roots := x509.NewCertPool() // of the server, once it is there
-		phones := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots}}
-		t.Cleanup(phones.CloseIdleConnections)
-		both := &clock{} // Google's and the server's
-		o := simamapi.Options{Schema: schema, Now: both.Now, PerMinute: -1, PullWait: 200 * time.Millisecond, PushRetry: 50 * time.Millisecond, Client: &http.Client{Transport: phones, Timeout: time.Minute}}
-		for _, f := range change {
-			f(&o)
-		}
-		cloud, err := simamapi.New(o)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cloud.Start("127.0.0.1:0"); err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { cloud.Close() })
-		p := start(t, dsn, func(o *Options) {
-			o.Now = both.Now
-			o.Change = func(o *app.Options) {
-				o.AMAPIURL, o.PubSubURL, o.GoogleCertsURL = cloud.URL(), cloud.URL(), cloud.URL()+"/oauth2/v3/certs"
-			}
-		})
-		p.clock = both
-		roots.AddCert(p.App.Authority().Certificate())
-		g := &googled{play: p, cloud: cloud, ways: map[string]string{}}
-		g.signUp()
-		run(g)
+		cloud := startGoogle(t, change...)
+		run(cloud.serve(start(t, dsn, func(o *Options) { o.Now, o.Change = cloud.both.Now, cloud.options })))
 		if w := cloud.Warnings(); len(w) > 0 {
 			t.Errorf("Google reads past %v", w)
 		}
