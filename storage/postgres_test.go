@@ -12,11 +12,5 @@ func TestPostgres(t *testing.T) {
 	if pgtest.Skipped() {
 		return // TestMain says so
 	}
-	template := pgtest.Name()
-	dsn, err := pgtest.Shared(t).NewDatabase(template)
-	if err != nil {
-		t.Fatal(err)
-	}
-	storagetest.Migrate(t, dsn)
-	storagetest.Run(t, func(t *testing.T) *storage.Store { return storagetest.Open(t, pgtest.Database(t, template)) })
+	storagetest.Run(t, func(t *testing.T) *storage.Store { return storagetest.Open(t, storagetest.Postgres(t)) })
 }

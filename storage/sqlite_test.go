@@ -3,7 +3,6 @@ package storage_test
 import (
 	"fmt"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -23,7 +22,5 @@ func TestMain(m *testing.M) {
 }
 
 func TestSQLite(t *testing.T) {
-	storagetest.Run(t, func(t *testing.T) *storage.Store {
-		return storagetest.Open(t, "sqlite:"+filepath.Join(t.TempDir(), "rollcall.db"))
-	})
+	storagetest.Run(t, func(t *testing.T) *storage.Store { return storagetest.Open(t, storagetest.SQLite(t)) })
 }

@@ -41,18 +41,6 @@ func Open(t testing.TB, dsn string) *storage.Store {
 	return s
 }
 
-// Migrate makes the schema in an empty database that tests copy.
-func Migrate(t testing.TB, dsn string) {
-	t.Helper()
-	s, err := storage.Open(t.Context(), config(dsn))
-	if err == nil {
-		err = s.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-}
-
 // config keeps expected retries and migrations out of the output.
 func config(dsn string) storage.Config {
 	return storage.Config{DSN: dsn, Sealer: Sealer(), Logger: slog.New(slog.DiscardHandler)}

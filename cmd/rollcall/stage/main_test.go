@@ -5,7 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"strconv"
 	"testing"
@@ -15,6 +14,7 @@ import (
 	"rollcall/sim/applepki"
 	"rollcall/sim/fleet"
 	"rollcall/storage/pgtest"
+	"rollcall/storage/storagetest"
 )
 
 // One Apple and one pool of keys for all stages of this process: keys take long
@@ -57,8 +57,8 @@ var engines = []struct {
 	name string
 	dsn  func(t *testing.T) string
 }{
-	{"sqlite", func(t *testing.T) string { return "sqlite:" + filepath.Join(t.TempDir(), "rollcall.db") }},
-	{"postgres", func(t *testing.T) string { return pgtest.Database(t, "") }},
+	{"sqlite", func(t *testing.T) string { return storagetest.SQLite(t) }},
+	{"postgres", func(t *testing.T) string { return storagetest.Postgres(t) }},
 }
 
 // onEngines runs a test on both databases, at the same time.
