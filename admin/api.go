@@ -22,6 +22,7 @@ import (
 	"rollcall/admin/webhook"
 	"rollcall/android"
 	"rollcall/android/amapi"
+	"rollcall/android/zerotouch"
 	"rollcall/dep"
 	"rollcall/enroll"
 	"rollcall/enroll/importer"
@@ -64,6 +65,7 @@ type API struct {
 	DEP              *dep.Accounts
 	Enterprise       *amapi.Enterprises // the organization at Google
 	Google           *amapi.Connector
+	ZeroTouch        *zerotouch.Accounts
 	EnrollmentTokens *android.Tokens
 	Provisioning     android.Provisioning
 	Answers          AnswerStore
@@ -179,6 +181,7 @@ func (a *API) mount(router *mux.Router) huma.API {
 	r.dep()
 	r.enrollmentTokens()
 	r.androidEnterprise()
+	r.zeroTouch()
 	r.batch()
 	return api
 }
@@ -199,6 +202,7 @@ var schemaPrefixes = map[string]string{
 	reflect.TypeFor[document.Document]().PkgPath(): "Policy",
 	reflect.TypeFor[dep.Problem]().PkgPath():       "DEP",
 	reflect.TypeFor[amapi.Problem]().PkgPath():     "Google",
+	reflect.TypeFor[zerotouch.Problem]().PkgPath(): "ZeroTouch",
 }
 
 const (

@@ -107,12 +107,16 @@ func (s *Store) ChangeZeroTouch(ctx context.Context, at time.Time, change func(*
 				return err
 			}
 		}
+		if was != nil && fresh.Customer != was.Customer {
+			r.Worker, r.LeaseUntil = "", 0 // what a run has read is another's list
+		}
 		if fresh.Swept() {
 			r.DueAt = micros(at)
 		}
 		tx.record(ctx, "zero_touch", onlyZeroTouch, auditedZeroTouch(was), auditedZeroTouch(&fresh))
 		_, err = tx.exec(ctx, `INSERT INTO zero_touch_account (id, settings, generation, due_at, started_at, done_at, failures, problem, worker, lease_until)
-			VALUES (?, ?, 0, ?, 0, 0, 0, 'null', '', 0) ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, due_at = excluded.due_at`, onlyZeroTouch, clean(encode(fresh)), r.DueAt)
+			VALUES (?, ?, 0, ?, 0, 0, 0, 'null', ?, ?) ON CONFLICT (id) DO UPDATE SET settings = excluded.settings, due_at = excluded.due_at, worker = excluded.worker,
+				lease_until = excluded.lease_until`, onlyZeroTouch, clean(encode(fresh)), r.DueAt, r.Worker, r.LeaseUntil)
 		return err
 	})
 	if err != nil {

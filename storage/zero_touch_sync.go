@@ -216,14 +216,9 @@ func (s *Store) EndZeroTouchSweep(ctx context.Context, worker string, limit int,
 	return more && err == nil, err
 }
 
-// SetZeroTouchConfigured implements zerotouch.SyncStore. It changes no setting of
-// an admin's, so what a run has begun with may be changed meanwhile; a customer
-// that was changed has another configuration, which the next run finds.
+// SetZeroTouchConfigured implements zerotouch.SyncStore.
 func (s *Store) SetZeroTouchConfigured(ctx context.Context, worker, name string) error {
 	return s.leasedZeroTouch(ctx, worker, func(tx *session, _ zeroTouchRow, a zerotouch.Account) error {
-		if !strings.HasPrefix(name, a.Customer+"/") {
-			return enroll.ErrLeaseLost
-		}
 		a.Configured = name
 		_, err := tx.exec(ctx, `UPDATE zero_touch_account SET settings = ? WHERE id = ?`, clean(encode(a)), onlyZeroTouch)
 		return err

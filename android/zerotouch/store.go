@@ -14,7 +14,8 @@ type AccountStore interface {
 	// locked. A group that is named has to take members. Switching
 	// AddAsPreEnrolled on lets every device that is known come to the roll;
 	// another Group lets rows join that WaitsForGroup and are in no static group.
-	// With a customer, it becomes due.
+	// With a customer, it becomes due; with another one, a run that is under way
+	// has lost it.
 	ChangeZeroTouch(ctx context.Context, at time.Time, change func(old *Account) (Account, error)) (Account, error)
 	// DeleteZeroTouch forgets it with the devices that are known; rows of the roll
 	// stay.

@@ -44,6 +44,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"transactions", testTransactions},
 		{"answers", testAnswers},
 		{"DEP", testDEP},
+		{"zero-touch", testZeroTouch},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			t.Parallel()

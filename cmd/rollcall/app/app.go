@@ -17,6 +17,7 @@ import (
 	"rollcall/admin/webhook"
 	"rollcall/android"
 	"rollcall/android/amapi"
+	"rollcall/android/zerotouch"
 	"rollcall/certs"
 	"rollcall/certs/attestation"
 	"rollcall/dep"
@@ -55,6 +56,8 @@ type App struct {
 	agents       *android.Server
 	connector    *amapi.Connector
 	enterprises  *amapi.Enterprises
+	zeroTouch    *zerotouch.Accounts
+	sweeper      *zerotouch.Syncer
 	waits        *android.Waits
 	fcm          *android.FCM                // nil: not configured
 	revoked      *attestation.RevocationList // nil: not configured
@@ -213,6 +216,9 @@ func (a *App) wire() error {
 	if err != nil {
 		return err
 	}
+	if err := a.newZeroTouch(); err != nil {
+		return err
+	}
 	router := newRouter(observe(a.log, a.metrics, proxies), rooms{
 		device: &mdm.Server{
 			Identity: mdm.ClientIdentity{Authority: a.ca, ProxyHeader: a.opts.ClientHeader, Proxies: proxies},
@@ -275,6 +281,7 @@ func (a *App) Start() {
 	a.spawn("DEP", a.syncer.Run)
 	a.spawnAndroid()
 	a.spawn("Android Management API", a.connector.Run)
+	a.spawn("zero-touch", a.sweeper.Run)
 	a.spawn("upkeep", a.upkeep)
 }
 

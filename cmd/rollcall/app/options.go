@@ -74,8 +74,9 @@ type Options struct {
 
 	DEPOptions `embed:""`
 
-	AndroidOptions `embed:""`
-	AMAPIOptions   `embed:""`
+	AndroidOptions   `embed:""`
+	AMAPIOptions     `embed:""`
+	ZeroTouchOptions `embed:""`
 
 	AllowPrivateWebhooks bool    `help:"Let webhooks lead to addresses that are not public, and to this machine by http." env:"ROLLCALL_ALLOW_PRIVATE_WEBHOOKS"`
 	EventDays            int     `help:"Days that events are kept." default:"30" env:"ROLLCALL_EVENT_DAYS"`

@@ -96,7 +96,7 @@ func (a *App) newAPI(roll *enroll.Roll, gate *enroll.Gate) http.Handler {
 	a.wireEvents(api)
 	api.DEP = a.accounts
 	api.EnrollmentTokens, api.Provisioning = &android.Tokens{Store: a.store, Now: a.now}, a.provisioning
-	api.Enterprise, api.Google = a.enterprises, a.connector
+	api.Enterprise, api.Google, api.ZeroTouch = a.enterprises, a.connector, a.zeroTouch
 	return api.Handler()
 }
 

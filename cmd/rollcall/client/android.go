@@ -13,6 +13,7 @@ type AndroidCommands struct {
 	Session
 	Token      androidTokenCommands      `cmd:"" help:"Enrollment tokens of devices with an agent."`
 	Enterprise androidEnterpriseCommands `cmd:"" help:"The organization at Google, whose devices Google manages (Android Management API)."`
+	ZeroTouch  androidZeroTouchCommands  `cmd:"" name:"zero-touch" help:"The organization's account at Android's zero-touch enrollment."`
 }
 
 type androidTokenCommands struct {
