@@ -16,7 +16,7 @@ import (
 
 type importView struct {
 	ID        string             `json:"id"`
-	State     enroll.ImportState `json:"state" enum:"uploaded,planning,planned,applying,applied,reverting,reverted,failed,cancelled" doc:"failed: no plan could be made, problem says why; PATCH leads out of it."`
+	State     enroll.ImportState `json:"state" enum:"uploaded,planning,planned,applying,sending,applied,reverting,reverted,failed,cancelled" doc:"sending: the roll is written, and enrollment requests are made. failed: no plan could be made, problem says why; PATCH leads out of it."`
 	FileName  string             `json:"file_name,omitempty"`
 	Size      int64              `json:"size" doc:"Bytes."`
 	SHA256    string             `json:"sha256" doc:"Of the uploaded bytes."`
@@ -28,6 +28,8 @@ type importView struct {
 	Progress  progressView       `json:"progress"`
 	Stale     int                `json:"stale,omitempty" doc:"Rows of the roll that had changed when the plan was last applied, which is why there is a new plan."`
 	Problem   *importProblemView `json:"problem,omitempty"`
+	Version   int64              `json:"version" doc:"Grows with each change of the plan."`
+	Requests  *importSendingView `json:"requests,omitempty" doc:"The enrollment requests that were last sent with it."`
 
 	CreatedBy  string               `json:"created_by" doc:"Name of the token."`
 	CreatedAt  time.Time            `json:"created_at"`
@@ -67,6 +69,13 @@ type importColumnView struct {
 	Samples    []string `json:"samples,omitempty" doc:"The first three values."`
 }
 
+type importSendingView struct {
+	Via     enroll.Via `json:"via" enum:"email,sms"`
+	Sent    int        `json:"sent" doc:"Requests so far."`
+	LeftOut int        `json:"left_out" doc:"Recipients who were chosen and could not be invited: enrolled or blocked devices, users without a mobile number."`
+	Done    bool       `json:"done"`
+}
+
 type importCountsView struct {
 	enroll.ImportCounts
 }
@@ -85,7 +94,7 @@ type importProblemView struct {
 func viewImport(i enroll.Import) importView {
 	o := i.Options
 	v := importView{ID: i.ID, State: i.State, FileName: i.FileName, Size: i.Size, SHA256: i.SHA256, Charset: i.Charset, Delimiter: i.Delimiter, Counts: importCountsView{i.Counts},
-		Progress: progressView{Done: i.Done, Total: i.Counts.Rows}, Stale: i.Stale, CreatedBy: i.CreatedBy, CreatedAt: utc(i.CreatedAt), PlannedAt: utc(i.PlannedAt),
+		Progress: progressView{Done: i.Done, Total: i.Counts.Rows}, Stale: i.Stale, Version: i.Version, CreatedBy: i.CreatedBy, CreatedAt: utc(i.CreatedAt), PlannedAt: utc(i.PlannedAt),
 		AppliedBy: i.AppliedBy, AppliedAt: utc(i.AppliedAt), RevertedBy: i.RevertedBy, RevertedAt: utc(i.RevertedAt),
 		Options: importOptionsView{Domain: o.Domain, Preset: o.Preset, Charset: o.Charset, Delimiter: o.Delimiter, Header: o.Header, Mapping: o.Mapping, Values: o.Values, Defaults: o.Defaults,
 			Owner: o.Owner, OnDuplicate: o.OnDuplicate, OnError: o.OnError, Users: o.Users, PreEnroll: &o.PreEnroll, Corrections: o.Corrections}}
@@ -98,6 +107,9 @@ func viewImport(i enroll.Import) importView {
 	if i.Problem != nil {
 		p := importProblemView(*i.Problem)
 		v.Problem = &p
+	}
+	if s := i.Sending; s != nil {
+		v.Requests = &importSendingView{Via: s.Via, Sent: s.Sent, LeftOut: s.LeftOut, Done: s.Done}
 	}
 	if i.State == enroll.ImportReverted {
 		v.Reverted = &i.Reverted
@@ -172,13 +184,13 @@ type ImportID struct {
 	ID string `path:"id" maxLength:"64"`
 }
 
-// waitInput bounds how long a call waits for the work to be done.
-type waitInput struct {
+// WaitInput bounds how long a call waits for the work to be done.
+type WaitInput struct {
 	ImportID
 	Wait int `query:"wait" minimum:"0" maximum:"240" default:"60" doc:"Seconds to wait for the end of the work; the answer is 202 where it goes on."`
 }
 
-func (in waitInput) wait() time.Duration { return time.Duration(in.Wait) * time.Second }
+func (in WaitInput) wait() time.Duration { return time.Duration(in.Wait) * time.Second }
 
 type importAnswer struct {
 	Status int
@@ -275,10 +287,46 @@ func (r routes) imports() {
 			return &body[importView]{viewImport(imp)}, err
 		})
 
+	type applyImport struct {
+		WaitInput
+		Body *struct {
+			Requests *sendingInput `json:"requests,omitempty" doc:"Who gets an enrollment request when everything is written. Absent: nobody."`
+		}
+	}
 	add(r, RoleOperator, alsoAnswers(op("apply-import", http.MethodPost, "/{id}/apply", "Apply the plan of an import",
-		"All rows that can be applied, in one transaction. 409 `plan_stale` where the roll has changed since the plan was made: nothing is written, and there is a new plan. One that is applied already is answered as it is."), "200", "202"),
-		func(ctx context.Context, in *waitInput) (*importAnswer, error) {
-			imp, err := a.Imports.Apply(ctx, in.ID, caller(ctx).Name, in.wait())
+		"All rows that can be applied, in one transaction; with `requests`, its recipients are then sent enrollment requests, also where the server stops in between. "+
+			"409 `plan_stale` where the roll has changed since the plan was made: nothing is written or sent, and there is a new plan. One that is applied already is answered as it is."), "200", "202"),
+		func(ctx context.Context, in *applyImport) (*importAnswer, error) {
+			var sending *enroll.Sending
+			if in.Body != nil && in.Body.Requests != nil {
+				sending = new(in.Body.Requests.sending(ctx))
+				if err := sending.Check(a.Requests.Channels); err != nil {
+					return nil, err
+				}
+			}
+			imp, err := a.Imports.Apply(ctx, in.ID, caller(ctx).Name, sending, in.wait())
+			if err != nil {
+				return nil, err
+			}
+			a.kick()
+			return worked(imp, http.StatusOK), nil
+		})
+
+	type sendImport struct {
+		WaitInput
+		Body sendingInput
+	}
+	add(r, RoleOperator, alsoAnswers(op("send-import-requests", http.MethodPost, "/{id}/requests", "Send enrollment requests to recipients of an import",
+		"Of an applied import: all recipients, those of some lines, or all but those of some lines, in one call. Who cannot be invited is left out and counted in `requests`; earlier open requests of the same devices are withdrawn."), "200", "202"),
+		func(ctx context.Context, in *sendImport) (*importAnswer, error) {
+			sending := in.Body.sending(ctx)
+			if err := sending.Check(a.Requests.Channels); err != nil {
+				return nil, err
+			}
+			imp, err := a.Imports.Send(ctx, in.ID, sending)
+			if err == nil {
+				imp, err = a.Imports.Await(ctx, in.ID, in.wait())
+			}
 			if err != nil {
 				return nil, err
 			}
@@ -288,7 +336,7 @@ func (r routes) imports() {
 
 	add(r, RoleOperator, alsoAnswers(op("revert-import", http.MethodPost, "/{id}/revert", "Undo an applied import",
 		"Row by row: new rows are deleted, changed ones get back what they were. Rows whose device has enrolled or that were changed since are kept; `reverted` counts them and GET /imports/{id}/rows?kept=true names them."), "200", "202"),
-		func(ctx context.Context, in *waitInput) (*importAnswer, error) {
+		func(ctx context.Context, in *WaitInput) (*importAnswer, error) {
 			imp, err := a.Imports.Revert(ctx, in.ID, caller(ctx).Name, in.wait())
 			if err != nil {
 				return nil, err
@@ -321,6 +369,17 @@ func (r routes) imports() {
 			return nil, a.Imports.DeleteImport(ctx, in.ID, func(imp enroll.Import) error { return imp.Removable(a.now()) })
 		})
 	r.importPresets()
+}
+
+// sendingInput is a choice among the recipients of an import.
+type sendingInput struct {
+	Via    enroll.Via `json:"via" enum:"email,sms"`
+	Lines  []int      `json:"lines,omitempty" maxItems:"100000" doc:"Only the recipients of these lines."`
+	Except []int      `json:"except,omitempty" maxItems:"100000" doc:"All recipients but those of these lines."`
+}
+
+func (in sendingInput) sending(ctx context.Context) enroll.Sending {
+	return enroll.Sending{Via: in.Via, Only: in.Lines, Except: in.Except, By: caller(ctx).Name}
 }
 
 // over lays what a PATCH says over options.
@@ -366,7 +425,7 @@ func (a *API) applyAtOnce(ctx context.Context, id string) (enroll.Import, error)
 		}
 		return imp, rowProblem(imp, rows)
 	}
-	imp, err = a.Imports.Apply(ctx, id, caller(ctx).Name, applyWait)
+	imp, err = a.Imports.Apply(ctx, id, caller(ctx).Name, nil, applyWait)
 	if err == nil {
 		a.kick()
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"rollcall/admin/mail"
+	"rollcall/enroll"
 )
 
 // Mailer sends the messages of enrollment requests.
@@ -14,6 +15,9 @@ type Mailer interface {
 	// Try sends a test mail and tells what the mail server said;
 	// enroll.KindConflict where there is no mail server.
 	Try(ctx context.Context, to string) (mail.Trial, error)
+	// Preview writes a message and sends nothing; enroll.KindInvalid where the
+	// letter goes no way that has texts.
+	Preview(l enroll.Letter) (mail.Preview, error)
 }
 
 type trialView struct {

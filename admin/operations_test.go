@@ -187,6 +187,10 @@ var requestsFor = map[string]struct{ contentType, body string }{
 	"bind-policy":                  {"application/json", `{"group":"g"}`},
 	"resend-request":               {"application/json", `{"via":"link"}`},
 	"create-requests":              {"application/json", `{"serials":["SERIAL1"]}`},
+	"preview-request":              {"application/json", `{"serial":"SERIAL1"}`},
+	"apply-import":                 {"application/json", `{"requests":{"via":"email"}}`},
+	"send-import-requests":         {"application/json", `{"via":"email"}`},
+	"patch-import-row":             {"application/json", `{"email":"a@example.com"}`},
 	"put-gate-rule":                {"application/json", `{"action":"allow","conditions":{}}`},
 	"order-gate-rules":             {"application/json", `{"names":["a/b"]}`},
 	"approve-and-add-device":       {"application/json", `{"ownership":"corporate"}`},
@@ -240,7 +244,7 @@ func documented(a *API) map[string]*huma.Operation {
 // call makes a valid request to an operation.
 func call(h http.Handler, route string, op *huma.Operation, token string) *httptest.ResponseRecorder {
 	method, path, _ := strings.Cut(route, " ")
-	path = strings.NewReplacer("{serial}", "SERIAL1", "{name}", "a%2Fb", "{id}", "x1", "{version}", "1", "{domain}", "local", "{email}", "ann@example.com").Replace(path) + queriesFor[op.OperationID]
+	path = strings.NewReplacer("{serial}", "SERIAL1", "{name}", "a%2Fb", "{id}", "x1", "{version}", "1", "{line}", "2", "{domain}", "local", "{email}", "ann@example.com").Replace(path) + queriesFor[op.OperationID]
 	r := httptest.NewRequest(method, path, strings.NewReader(requestsFor[op.OperationID].body))
 	if ct := requestsFor[op.OperationID].contentType; ct != "" {
 		r.Header.Set("Content-Type", ct)

@@ -84,6 +84,7 @@ func requestOperation(id, method, path, summary, description string) huma.Operat
 
 func (r routes) requests() {
 	r.sendRequests()
+	r.previewRequest()
 	r.listRequests()
 	a := r.a
 	// one answers a request that was read or changed.

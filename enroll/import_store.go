@@ -19,17 +19,47 @@ var ErrLeaseLost = Errorf(KindConflict, "import_lease_lost", "another server has
 // ImportRowFilter narrows the rows of a plan; zero fields do not filter.
 type ImportRowFilter struct {
 	Actions []RowAction
-	Warned  bool // only those with warnings
-	Kept    bool // only those that a revert did, or would, leave
+	Warned  bool   // only those with warnings
+	Kept    bool   // only those that a revert did, or would, leave
+	Problem string // only those whose first error has this code
+	Line    int    // only this one
+}
+
+// Replan is what a correction changes of a plan.
+type Replan struct {
+	Version int64         // Import.Version that it was worked out with
+	Options ImportOptions // with the correction
+	Rows    []ImportRow   // that it touches, in the order of the file
+	Emails  []string      // users that only these rows speak of
 }
 
 // Recipient is a user and a device of an import, to whom an enrollment request
 // can be sent.
 type Recipient struct {
-	Line   int
-	Serial string // empty where the import makes users only
-	State  State  // of the device
-	User   User
+	Line     int
+	DeviceID string
+	Serial   string // empty where the import makes users only
+	State    State  // of the device
+	User     User
+}
+
+// Unreachable is the code of why a recipient cannot be sent an enrollment
+// request, or empty: user_only, device_enrolled, device_blocked, email_missing,
+// mobile_missing.
+func (r Recipient) Unreachable(via Via) string {
+	switch {
+	case r.Serial == "":
+		return "user_only"
+	case r.State == StateEnrolled:
+		return "device_enrolled"
+	case r.State == StateBlocked:
+		return "device_blocked"
+	case via.address(r.User) != "":
+		return ""
+	case via == ViaSMS:
+		return "mobile_missing"
+	}
+	return "email_missing"
 }
 
 // ImportStore keeps imports, their files and their plans. A missing import is
@@ -71,18 +101,27 @@ type ImportStore interface {
 	BeginPlan(ctx context.Context, l ImportLease) error
 	PlanRows(ctx context.Context, l ImportLease, o ImportOptions, rows []ImportRow, now time.Time) error
 	FinishPlan(ctx context.Context, l ImportLease, imp Import) error
+	// ReplanRows puts other rows in the place of some of a planned import,
+	// and counts anew. KindConflict (plan_moved) where the version of the
+	// import is another one.
+	ReplanRows(ctx context.Context, id string, r Replan, now time.Time) error
 	// ApplyImport writes the plan in one transaction, or nothing: where a row
 	// of the roll has changed since it was planned against, the import goes
 	// back to be planned, and stale is the number of such rows. progress hears
-	// of rows written, before they are committed.
+	// of rows written, before they are committed. Where there are requests to
+	// send the import is sending then, else applied.
 	ApplyImport(ctx context.Context, l ImportLease, now time.Time, progress func(done int)) (stale int, err error)
+	// SendImport makes requests of some of an import's recipients and notes how
+	// far that came; with the last of them, s.Done, the import is applied.
+	SendImport(ctx context.Context, l ImportLease, invites []Invite, s Sending) error
 	// PreviewRevert counts what RevertImport would do; both name each row's
 	// result in ImportRows.
 	PreviewRevert(ctx context.Context, id string) (RevertCounts, error)
 	RevertImport(ctx context.Context, l ImportLease, now time.Time, progress func(done int)) error
 
 	ImportRows(ctx context.Context, id string, f ImportRowFilter, p Page) ([]PlanRow, error)      // After is a line
-	ImportRecipients(ctx context.Context, id string, p Page) ([]Recipient, error)                 // After is a line
+	ImportProblems(ctx context.Context, id string) ([]ProblemCount, error)                        // by code
+	ImportRecipients(ctx context.Context, id string, p Page) ([]Recipient, error)                 // After is a line; of a plan, those it would make
 	ImportPresets(ctx context.Context) ([]ImportPreset, error)                                    // that were saved, by name
 	ImportPreset(ctx context.Context, name string) (ImportPreset, error)                          //
 	PutImportPreset(ctx context.Context, p ImportPreset, now time.Time) (created bool, err error) //

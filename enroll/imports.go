@@ -18,6 +18,7 @@ const (
 	ImportPlanning  ImportState = "planning"
 	ImportPlanned   ImportState = "planned"
 	ImportApplying  ImportState = "applying"
+	ImportSending   ImportState = "sending" // applied; its enrollment requests are made
 	ImportApplied   ImportState = "applied"
 	ImportReverting ImportState = "reverting"
 	ImportReverted  ImportState = "reverted"
@@ -27,7 +28,7 @@ const (
 
 // Working says whether a worker has, or will have, this import in hand.
 func (s ImportState) Working() bool {
-	return s == ImportUploaded || s == ImportPlanning || s == ImportApplying || s == ImportReverting
+	return s == ImportUploaded || s == ImportPlanning || s == ImportApplying || s == ImportSending || s == ImportReverting
 }
 
 // What becomes of a row whose serial is on the roll already.
@@ -135,6 +136,9 @@ type ImportCounts struct {
 	Warnings     int `json:"warnings"` // rows with at least one
 	UsersNew     int `json:"users_new"`
 	UsersChanged int `json:"users_changed"`
+	// Rows whose user can be sent an enrollment request by e-mail, and by SMS.
+	Recipients    int `json:"recipients"`
+	RecipientsSMS int `json:"recipients_sms"`
 }
 
 // How long an applied import can at least be reverted, and how long an import is
@@ -169,6 +173,7 @@ type Import struct {
 	Lines     int    // of the file; the rows are fewer
 	Nature    string // what the importer found out about the bytes, in its own form
 	Options   ImportOptions
+	Version   int64          // grows with each change of the plan
 	Charset   string         // as the file was read
 	Delimiter string         // as the file was read
 	Columns   []ImportColumn // as the file was mapped
@@ -176,6 +181,7 @@ type Import struct {
 	Done      int // rows that the present step has done
 	Stale     int // rows of the roll that had changed when the plan was last applied; it was made anew
 	Problem   *ImportProblem
+	Sending   *Sending // nil: no enrollment requests are to be sent
 
 	CreatedBy  string
 	CreatedAt  time.Time
@@ -185,6 +191,19 @@ type Import struct {
 	RevertedBy string
 	RevertedAt time.Time
 	Reverted   RevertCounts
+}
+
+// Sending is who of an import gets enrollment requests once it is
+// applied, and how far that has come.
+type Sending struct {
+	Via     Via    `json:"via"`              // email or sms
+	Only    []int  `json:"only,omitempty"`   // lines, in order; empty: all recipients
+	Except  []int  `json:"except,omitempty"` // lines that are left out, in order
+	By      string `json:"by"`               // the admin, as shown to the user
+	After   int    `json:"after"`            // line up to which it is done
+	Sent    int    `json:"sent"`
+	LeftOut int    `json:"left_out"` // who were chosen and could not be invited: see Invites
+	Done    bool   `json:"done"`
 }
 
 // ImportProblem is why no plan could be made.
@@ -301,6 +320,32 @@ type PlanRow struct {
 	Errors   RowErrors
 	Warnings RowErrors
 	Revert   RevertResult // after a revert
+	Version  int64        // Import.Version of when the row was planned
+}
+
+// RowConflict refuses a correction of a row that was planned anew since it was
+// read.
+type RowConflict struct {
+	Current PlanRow
+}
+
+// Error implements error.
+func (e *RowConflict) Error() string { return e.Unwrap().Error() }
+
+// Unwrap gives the *Error, of KindConflict.
+func (e *RowConflict) Unwrap() error {
+	return Errorf(KindConflict, "version_changed", "line %d has been planned anew meanwhile; its version is %d now", e.Current.Line, e.Current.Version).
+		WithHint("Look at the row as it is now, and correct it with its version.")
+}
+
+// ProblemCount is how many rows of a plan have a problem, the first of each row
+// counting.
+type ProblemCount struct {
+	Code   string
+	Rows   int
+	Column string // of one of them
+	Detail string // of one of them
+	Hint   string
 }
 
 // FieldChange is one field before and after.

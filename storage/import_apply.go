@@ -46,6 +46,9 @@ func (s *Store) ApplyImport(ctx context.Context, l enroll.ImportLease, now time.
 		}
 		imp.State, imp.AppliedAt, imp.Stale = enroll.ImportApplied, now, 0
 		imp.Done = imp.Counts.Rows
+		if imp.Sending != nil {
+			imp.State, imp.Done = enroll.ImportSending, 0
+		}
 		return finishImport(ctx, tx, l, imp)
 	})
 	if !errors.Is(err, errStale) {
@@ -92,7 +95,7 @@ func beginImport(ctx context.Context, tx *session, l enroll.ImportLease, state e
 
 // finishImport writes the end of an import, unless its lease was lost.
 func finishImport(ctx context.Context, tx *session, l enroll.ImportLease, imp enroll.Import) error {
-	working := map[enroll.ImportState]enroll.ImportState{enroll.ImportApplied: enroll.ImportApplying, enroll.ImportReverted: enroll.ImportReverting}
+	working := map[enroll.ImportState]enroll.ImportState{enroll.ImportApplied: enroll.ImportApplying, enroll.ImportSending: enroll.ImportApplying, enroll.ImportReverted: enroll.ImportReverting}
 	if _, err := holdImport(ctx, tx, l, working[imp.State]); err != nil {
 		return err
 	}

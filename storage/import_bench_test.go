@@ -66,7 +66,7 @@ func BenchmarkImport(b *testing.B) {
 					if imp.Counts.New+imp.Counts.Changed != rows {
 						b.Fatalf("%+v", imp)
 					}
-					timed("apply-"+what, func() (enroll.Import, error) { return im.Apply(ctx, imp.ID, "", time.Hour) })
+					timed("apply-"+what, func() (enroll.Import, error) { return im.Apply(ctx, imp.ID, "", nil, time.Hour) })
 					if what == "change" {
 						timed("revert", func() (enroll.Import, error) { return im.Revert(ctx, imp.ID, "", time.Hour) })
 					}

@@ -2,6 +2,8 @@ package storage
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"rollcall/enroll"
@@ -21,9 +23,11 @@ type planRow struct {
 	Detail   string `json:"detail"`
 	Warned   bool   `json:"warned"`
 	Revert   string `json:"revert"`
+	Version  int64  `json:"version"`
+	Problem  string `json:"problem"`
 }
 
-const planRowFields = `import_id text, line bigint, action text, serial text, email text, device_id text, base bigint, old text, fresh text, detail text, warned boolean, revert text`
+const planRowFields = `import_id text, line bigint, action text, serial text, email text, device_id text, base bigint, old text, fresh text, detail text, warned boolean, revert text, version bigint, problem text`
 
 // rowDetail is what a person reads of a planned row.
 type rowDetail struct {
@@ -68,10 +72,12 @@ var (
 // BeginPlan implements enroll.ImportStore.
 func (s *Store) BeginPlan(ctx context.Context, l enroll.ImportLease) error {
 	return s.write(ctx, func(tx *session) error {
-		if _, err := holdImport(ctx, tx, l, enroll.ImportPlanning); err != nil {
+		r, err := holdImport(ctx, tx, l, enroll.ImportPlanning)
+		if err != nil {
 			return err
 		}
-		return dropPlan(ctx, tx, l.ImportID)
+		r.Version++
+		return errors.Join(dropPlan(ctx, tx, l.ImportID), saveImport(ctx, tx, r))
 	})
 }
 
@@ -83,58 +89,109 @@ func (s *Store) PlanRows(ctx context.Context, l enroll.ImportLease, o enroll.Imp
 		if err != nil {
 			return err
 		}
-		if err := tx.do(ctx, tx.bulk()); err != nil {
-			return err
-		}
-		b, err := readBatch(ctx, tx, l.ImportID, o, rows)
-		if err != nil {
-			return err
-		}
-		warner, err := s.readWarner(ctx, tx, rows)
-		if err != nil {
-			return err
-		}
-		plan := make([]planRow, len(rows))
-		var links []planLink
-		for i, row := range rows {
-			base, err := b.base(row)
-			if err != nil {
-				return err
-			}
-			c := enroll.PlanImportRow(o, row, base, b.policies, now)
-			c.Warnings = append(c.Warnings, warnings(warner, row, base, c)...)
-			if c.User != nil {
-				b.takeUser(l.ImportID, *c.User)
-			}
-			p := planRow{ImportID: l.ImportID, Line: c.Line, Action: string(c.Action), Serial: clean(c.Serial), Email: clean(c.Email), Base: c.Base,
-				Detail: clean(encode(rowDetail{c.Changes, c.Errors, c.Warnings})), Warned: len(c.Warnings) > 0}
-			old, known := b.devices[clean(row.Serial)]
-			if known && o.PreEnroll {
-				p.DeviceID = old.ID
-			}
-			if c.Device != nil {
-				fresh := newDeviceRow(*c.Device)
-				p.DeviceID = fresh.ID
-				if fresh.Version = 1; known {
-					fresh.Version = old.Version + 1
-					p.Old = encode(old.deviceRow)
-				}
-				p.Fresh = encode(fresh)
-			}
-			plan[i] = p
-			for kind, of := range map[string]enroll.Links{linkGroup: c.Groups, linkPolicy: c.Policies} {
-				for adding, names := range map[bool][]string{true: of.Add, false: of.Remove} {
-					for _, name := range names {
-						links = append(links, planLink{l.ImportID, c.Line, kind, clean(name), p.DeviceID, adding})
-					}
-				}
-			}
-		}
-		if err := b.write(ctx, tx, plan, links); err != nil {
+		if err := s.planBatch(ctx, tx, l.ImportID, r.Version, o, rows, now); err != nil {
 			return err
 		}
 		_, err = tx.exec(ctx, `UPDATE imports SET done = ? WHERE id = ?`, r.Done+len(rows), l.ImportID)
 		return err
+	})
+}
+
+// planBatch plans some rows, as a part of the plan of this version.
+func (s *Store) planBatch(ctx context.Context, tx *session, id string, version int64, o enroll.ImportOptions, rows []enroll.ImportRow, now time.Time) error {
+	if err := tx.do(ctx, tx.bulk()); err != nil {
+		return err
+	}
+	b, err := readBatch(ctx, tx, id, o, rows)
+	if err != nil {
+		return err
+	}
+	warner, err := s.readWarner(ctx, tx, rows)
+	if err != nil {
+		return err
+	}
+	plan := make([]planRow, len(rows))
+	var links []planLink
+	for i, row := range rows {
+		base, err := b.base(row)
+		if err != nil {
+			return err
+		}
+		c := enroll.PlanImportRow(o, row, base, b.policies, now)
+		c.Warnings = append(c.Warnings, warnings(warner, row, base, c)...)
+		if c.User != nil {
+			b.takeUser(id, *c.User)
+		}
+		p := planRow{ImportID: id, Line: c.Line, Action: string(c.Action), Serial: clean(c.Serial), Email: clean(c.Email), Base: c.Base, Version: version,
+			Detail: clean(encode(rowDetail{c.Changes, c.Errors, c.Warnings})), Warned: len(c.Warnings) > 0}
+		if len(c.Errors) > 0 {
+			p.Problem = c.Errors[0].Code
+		}
+		old, known := b.devices[clean(row.Serial)]
+		if known && o.PreEnroll {
+			p.DeviceID = old.ID
+		}
+		if c.Device != nil {
+			fresh := newDeviceRow(*c.Device)
+			p.DeviceID = fresh.ID
+			if fresh.Version = 1; known {
+				fresh.Version = old.Version + 1
+				p.Old = encode(old.deviceRow)
+			}
+			p.Fresh = encode(fresh)
+		}
+		plan[i] = p
+		for kind, of := range map[string]enroll.Links{linkGroup: c.Groups, linkPolicy: c.Policies} {
+			for adding, names := range map[bool][]string{true: of.Add, false: of.Remove} {
+				for _, name := range names {
+					links = append(links, planLink{id, c.Line, kind, clean(name), p.DeviceID, adding})
+				}
+			}
+		}
+	}
+	return b.write(ctx, tx, plan, links)
+}
+
+// ReplanRows implements enroll.ImportStore.
+func (s *Store) ReplanRows(ctx context.Context, id string, r enroll.Replan, now time.Time) error {
+	return s.write(ctx, func(tx *session) error {
+		row, err := findImport(ctx, tx, id, tx.lock())
+		if err != nil {
+			return err
+		}
+		imp, err := row.imported()
+		if err != nil {
+			return err
+		}
+		if imp.State != enroll.ImportPlanned || imp.Version != r.Version {
+			return enroll.Errorf(enroll.KindConflict, "plan_moved", "the plan of this import has been made anew meanwhile").WithHint("Look at the rows as they are now.")
+		}
+		type lineRecord struct {
+			Line int `json:"line"`
+		}
+		lines := make([]lineRecord, len(r.Rows))
+		for i, touched := range r.Rows {
+			lines[i].Line = touched.Line
+		}
+		for _, table := range []string{"import_rows", "import_links"} {
+			if _, err := tx.exec(ctx, `DELETE FROM `+table+` WHERE import_id = ? AND line IN (SELECT r.line FROM `+tx.records("line bigint")+`)`, id, encode(lines)); err != nil {
+				return err
+			}
+		}
+		if _, err := tx.exec(ctx, `DELETE FROM import_users WHERE import_id = ? AND `+tx.in("email"), id, tx.list(r.Emails)); err != nil {
+			return err
+		}
+		imp.Version, imp.Options, imp.PlannedAt = imp.Version+1, r.Options, now
+		for rows := range slices.Chunk(r.Rows, importChunk) {
+			if err := s.planBatch(ctx, tx, id, imp.Version, r.Options, rows, now); err != nil {
+				return err
+			}
+		}
+		if imp.Counts, err = countPlan(ctx, tx, imp); err != nil {
+			return err
+		}
+		tx.record(ctx, "import", id, nil, map[string]any{"corrections": len(r.Options.Corrections), "rows_planned_anew": len(r.Rows)})
+		return saveImport(ctx, tx, newImportRow(imp))
 	})
 }
 
@@ -306,7 +363,7 @@ func (s *Store) FinishPlan(ctx context.Context, l enroll.ImportLease, imp enroll
 			return err
 		}
 		imp := imp
-		imp.Stale = was.Stale
+		imp.Stale, imp.Version = was.Stale, was.Version
 		if imp.Problem != nil {
 			imp.State, imp.Counts = enroll.ImportFailed, enroll.ImportCounts{}
 			if err := dropPlan(ctx, tx, l.ImportID); err != nil {
@@ -315,7 +372,7 @@ func (s *Store) FinishPlan(ctx context.Context, l enroll.ImportLease, imp enroll
 			return saveImport(ctx, tx, newImportRow(imp))
 		}
 		imp.State = enroll.ImportPlanned
-		if imp.Counts, err = countPlan(ctx, tx, l.ImportID); err != nil {
+		if imp.Counts, err = countPlan(ctx, tx, imp); err != nil {
 			return err
 		}
 		imp.Done = imp.Counts.Rows
@@ -323,7 +380,8 @@ func (s *Store) FinishPlan(ctx context.Context, l enroll.ImportLease, imp enroll
 	})
 }
 
-func countPlan(ctx context.Context, tx *session, id string) (enroll.ImportCounts, error) {
+func countPlan(ctx context.Context, tx *session, imp enroll.Import) (enroll.ImportCounts, error) {
+	id := imp.ID
 	var c enroll.ImportCounts
 	var rows []struct {
 		Action string `json:"action"`
@@ -342,6 +400,9 @@ func countPlan(ctx context.Context, tx *session, id string) (enroll.ImportCounts
 	err := tx.get(ctx, &c.UsersNew, `SELECT count(*) FROM import_users WHERE import_id = ? AND base = 0`, id)
 	if err == nil {
 		err = tx.get(ctx, &c.UsersChanged, `SELECT count(*) FROM import_users WHERE import_id = ? AND base > 0`, id)
+	}
+	if err == nil {
+		c.Recipients, c.RecipientsSMS, err = countRecipients(ctx, tx, imp)
 	}
 	return c, err
 }

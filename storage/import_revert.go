@@ -1,10 +1,7 @@
 package storage
 
 import (
-	"cmp"
 	"context"
-	"strconv"
-	"strings"
 	"time"
 
 	"rollcall/enroll"
@@ -163,82 +160,4 @@ func unwriteUsers(ctx context.Context, tx *session, imp enroll.Import, now time.
 			return err
 		}
 	}
-}
-
-// ImportRows implements enroll.ImportStore.
-func (s *Store) ImportRows(ctx context.Context, id string, f enroll.ImportRowFilter, p enroll.Page) ([]enroll.PlanRow, error) {
-	after, err := strconv.Atoi(cmp.Or(p.After, "0"))
-	if err != nil {
-		return nil, cursorInvalid()
-	}
-	query, args := "SELECT "+columns("p.", planRowNames)+" FROM import_rows p ", []any{}
-	where := `WHERE p.import_id = ? AND p.line > ?`
-	args = append(args, id, after)
-	if len(f.Actions) > 0 {
-		marks := make([]string, len(f.Actions))
-		for i, a := range f.Actions {
-			marks[i] = "?"
-			args = append(args, string(a))
-		}
-		where += ` AND p.action IN (` + strings.Join(marks, ", ") + `)`
-	}
-	if f.Warned {
-		where += ` AND p.warned`
-	}
-	if f.Kept {
-		where += ` AND p.fresh <> ''`
-		imp, err := s.Import(ctx, id)
-		if err != nil {
-			return nil, err
-		}
-		result := "p.revert"
-		if imp.State != enroll.ImportReverted {
-			query = strings.Replace(query, "p.revert", revertResult+" AS revert", 1) + `LEFT JOIN devices d ON d.id = p.device_id `
-			result = "(" + revertResult + ")"
-		}
-		where += ` AND ` + result + ` IN ('kept_enrolled', 'kept_changed', 'gone')`
-	}
-	var rows []planRow
-	if err := s.all(ctx, &rows, query+where+` ORDER BY p.line LIMIT ?`, append(args, pageLimit(p))...); err != nil {
-		return nil, err
-	}
-	plan := make([]enroll.PlanRow, len(rows))
-	for i, r := range rows {
-		d, err := decode[rowDetail](r.Detail)
-		if err != nil {
-			return nil, err
-		}
-		plan[i] = enroll.PlanRow{Line: r.Line, Action: enroll.RowAction(r.Action), Serial: r.Serial, Email: r.Email, Changes: d.Changes, Errors: d.Errors, Warnings: d.Warnings,
-			Revert: enroll.RevertResult(r.Revert)}
-	}
-	return plan, nil
-}
-
-// ImportRecipients implements enroll.ImportStore.
-func (s *Store) ImportRecipients(ctx context.Context, id string, p enroll.Page) ([]enroll.Recipient, error) {
-	after, err := strconv.Atoi(cmp.Or(p.After, "0"))
-	if err != nil {
-		return nil, cursorInvalid()
-	}
-	imp, err := s.Import(ctx, id)
-	if err != nil {
-		return nil, err
-	}
-	var rows []struct {
-		Line        int    `json:"line"`
-		Serial      string `json:"serial"`
-		DeviceState string `json:"device_state"`
-		userRow
-	}
-	if err := s.all(ctx, &rows, `SELECT p.line, coalesce(d.serial, '') AS serial, coalesce(d.state, '') AS device_state, `+columns("u.", userNames)+`
-		FROM import_rows p LEFT JOIN devices d ON d.id = p.device_id
-		JOIN users u ON u.email = p.email AND u.domain = ? WHERE p.import_id = ? AND p.line > ? AND p.email <> '' AND p.action IN ('new', 'changed', 'unchanged', 'skipped')
-		AND (d.id IS NULL OR d.user_id = u.id) AND (d.id IS NOT NULL OR p.device_id = '') ORDER BY p.line LIMIT ?`, imp.Options.Domain, id, after, pageLimit(p)); err != nil {
-		return nil, err
-	}
-	out := make([]enroll.Recipient, len(rows))
-	for i, r := range rows {
-		out[i] = enroll.Recipient{Line: r.Line, Serial: r.Serial, State: enroll.State(r.DeviceState), User: r.userRow.user()}
-	}
-	return out, nil
 }

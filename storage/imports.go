@@ -43,11 +43,13 @@ type importRow struct {
 	Reverted    string `json:"reverted"`
 	Worker      string `json:"worker"`
 	LeaseUntil  int64  `json:"lease_until"`
+	Version     int64  `json:"version"`
+	Sending     string `json:"sending"`
 }
 
 const importFields = `id text, state text, file_name text, size bigint, sha256 text, fingerprint text, lines bigint, nature text, options text, charset text, delimiter text,
 	file_columns text, counts text, done bigint, stale bigint, problem text, created_by text, created_at bigint, planned_at bigint, applied_by text, applied_at bigint,
-	reverted_by text, reverted_at bigint, reverted text, worker text, lease_until bigint`
+	reverted_by text, reverted_at bigint, reverted text, worker text, lease_until bigint, version bigint, sending text`
 
 var (
 	importNames   = columnNames(importFields)
@@ -76,19 +78,21 @@ func newImportRow(i enroll.Import) importRow {
 	return importRow{ID: i.ID, State: string(i.State), FileName: clean(i.FileName), Size: i.Size, SHA256: i.SHA256, Fingerprint: fingerprint(i.SHA256, options), Lines: i.Lines,
 		Nature: i.Nature, Options: options, Charset: i.Charset, Delimiter: i.Delimiter, Columns: encode(i.Columns), Counts: encode(i.Counts), Done: i.Done, Stale: i.Stale,
 		Problem: encode(i.Problem), CreatedBy: clean(i.CreatedBy), CreatedAt: micros(i.CreatedAt), PlannedAt: micros(i.PlannedAt), AppliedBy: clean(i.AppliedBy), AppliedAt: micros(i.AppliedAt),
-		RevertedBy: clean(i.RevertedBy), RevertedAt: micros(i.RevertedAt), Reverted: encode(i.Reverted)}
+		RevertedBy: clean(i.RevertedBy), RevertedAt: micros(i.RevertedAt), Reverted: encode(i.Reverted),
+		Version: max(i.Version, 1), Sending: encode(i.Sending)}
 }
 
 func (r importRow) imported() (i enroll.Import, err error) {
 	i = enroll.Import{ID: r.ID, State: enroll.ImportState(r.State), FileName: r.FileName, Size: r.Size, SHA256: r.SHA256, Lines: r.Lines, Nature: r.Nature, Charset: r.Charset,
 		Delimiter: r.Delimiter, Done: r.Done, Stale: r.Stale, CreatedBy: r.CreatedBy, CreatedAt: instant(r.CreatedAt), PlannedAt: instant(r.PlannedAt), AppliedBy: r.AppliedBy,
-		AppliedAt: instant(r.AppliedAt), RevertedBy: r.RevertedBy, RevertedAt: instant(r.RevertedAt)}
-	var errs [5]error
+		AppliedAt: instant(r.AppliedAt), RevertedBy: r.RevertedBy, RevertedAt: instant(r.RevertedAt), Version: r.Version}
+	var errs [6]error
 	i.Options, errs[0] = decode[enroll.ImportOptions](r.Options)
 	i.Columns, errs[1] = decode[[]enroll.ImportColumn](r.Columns)
 	i.Counts, errs[2] = decode[enroll.ImportCounts](r.Counts)
 	i.Problem, errs[3] = decode[*enroll.ImportProblem](r.Problem)
 	i.Reverted, errs[4] = decode[enroll.RevertCounts](r.Reverted)
+	i.Sending, errs[5] = decode[*enroll.Sending](r.Sending)
 	return i, errors.Join(errs[:]...)
 }
 
@@ -260,7 +264,7 @@ func (s *Store) DropImports(ctx context.Context, before time.Time) (int, error) 
 		var n int64
 		err := s.write(ctx, func(tx *session) (err error) {
 			at := micros(before)
-			n, err = tx.exec(ctx, `DELETE FROM imports WHERE id IN (SELECT id FROM imports WHERE state NOT IN ('uploading', 'uploaded', 'planning', 'applying', 'reverting')
+			n, err = tx.exec(ctx, `DELETE FROM imports WHERE id IN (SELECT id FROM imports WHERE state NOT IN ('uploading', 'uploaded', 'planning', 'applying', 'sending', 'reverting')
 				AND created_at < ? AND planned_at < ? AND applied_at < ? AND reverted_at < ? ORDER BY id LIMIT 1)`, at, at, at, at)
 			return err
 		})
@@ -285,7 +289,7 @@ func (s *Store) ClaimImport(ctx context.Context, worker string, now time.Time, l
 	err = s.write(ctx, func(tx *session) error {
 		ok = false
 		var r importRow
-		err := tx.get(ctx, &r, selectImport+`WHERE i.state IN ('uploaded', 'planning', 'applying', 'reverting') AND i.lease_until <= ? ORDER BY i.id LIMIT 1`+tx.skipLocked(), micros(now))
+		err := tx.get(ctx, &r, selectImport+`WHERE i.state IN ('uploaded', 'planning', 'applying', 'sending', 'reverting') AND i.lease_until <= ? ORDER BY i.id LIMIT 1`+tx.skipLocked(), micros(now))
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil
 		}
@@ -318,7 +322,7 @@ func holdImport(ctx context.Context, tx *session, l enroll.ImportLease, state en
 // HoldImport implements enroll.ImportStore.
 func (s *Store) HoldImport(ctx context.Context, l enroll.ImportLease, done int, until time.Time) error {
 	return s.write(ctx, func(tx *session) error {
-		n, err := tx.exec(ctx, `UPDATE imports SET done = ?, lease_until = ? WHERE id = ? AND worker = ? AND state IN ('planning', 'applying', 'reverting')`,
+		n, err := tx.exec(ctx, `UPDATE imports SET done = ?, lease_until = ? WHERE id = ? AND worker = ? AND state IN ('planning', 'applying', 'sending', 'reverting')`,
 			done, micros(until), l.ImportID, l.Worker)
 		if err == nil && n == 0 {
 			return enroll.ErrLeaseLost

@@ -70,38 +70,41 @@ func lockRequest(ctx context.Context, tx *session, id string) (deviceRow, reques
 
 // CreateRequests implements enroll.RequestStore.
 func (s *Store) CreateRequests(ctx context.Context, invites []enroll.Invite) error {
-	return s.write(ctx, func(tx *session) error {
-		ordered := slices.SortedFunc(slices.Values(invites), func(a, b enroll.Invite) int { return strings.Compare(a.DeviceID, b.DeviceID) })
-		for _, r := range ordered {
-			row, err := lockDevice(ctx, tx, r.DeviceID)
-			if err != nil {
-				return err
-			}
-			if err := cancelRequests(ctx, tx, r.DeviceID, r.CreatedAt); err != nil {
-				return err
-			}
-			if _, err := tx.exec(ctx, `INSERT INTO requests (id, device_id, user_id, via, state, problem, ownership, created_by, created_at, expires_at,
-				opened_at, accepted_at, reminded_at, closed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-				r.ID, r.DeviceID, r.UserID, string(r.Via), string(r.State), r.Problem, string(r.Ownership), r.CreatedBy, micros(r.CreatedAt),
-				micros(r.ExpiresAt), micros(r.OpenedAt), micros(r.AcceptedAt), micros(r.RemindedAt), micros(r.ClosedAt)); err != nil {
-				return err
-			}
-			if err := s.addLink(ctx, tx, r.ID, r.Link); err != nil {
-				return err
-			}
-			if err := tellRequests(ctx, tx, r.State, r.ID); err != nil {
-				return err
-			}
-			fresh := row
-			if row.State == string(enroll.StatePreEnrolled) || row.State == string(enroll.StateUnenrolled) {
-				fresh.State = string(enroll.StateInvited)
-			}
-			if _, _, err := saveIfChanged(ctx, tx, row, fresh); err != nil {
-				return err
-			}
+	return s.write(ctx, func(tx *session) error { return s.createRequests(ctx, tx, invites) })
+}
+
+// createRequests makes requests, with their devices locked in order.
+func (s *Store) createRequests(ctx context.Context, tx *session, invites []enroll.Invite) error {
+	ordered := slices.SortedFunc(slices.Values(invites), func(a, b enroll.Invite) int { return strings.Compare(a.DeviceID, b.DeviceID) })
+	for _, r := range ordered {
+		row, err := lockDevice(ctx, tx, r.DeviceID)
+		if err != nil {
+			return err
 		}
-		return nil
-	})
+		if err := cancelRequests(ctx, tx, r.DeviceID, r.CreatedAt); err != nil {
+			return err
+		}
+		if _, err := tx.exec(ctx, `INSERT INTO requests (id, device_id, user_id, via, state, problem, ownership, created_by, created_at, expires_at,
+			opened_at, accepted_at, reminded_at, closed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			r.ID, r.DeviceID, r.UserID, string(r.Via), string(r.State), r.Problem, string(r.Ownership), r.CreatedBy, micros(r.CreatedAt),
+			micros(r.ExpiresAt), micros(r.OpenedAt), micros(r.AcceptedAt), micros(r.RemindedAt), micros(r.ClosedAt)); err != nil {
+			return err
+		}
+		if err := s.addLink(ctx, tx, r.ID, r.Link); err != nil {
+			return err
+		}
+		if err := tellRequests(ctx, tx, r.State, r.ID); err != nil {
+			return err
+		}
+		fresh := row
+		if row.State == string(enroll.StatePreEnrolled) || row.State == string(enroll.StateUnenrolled) {
+			fresh.State = string(enroll.StateInvited)
+		}
+		if _, _, err := saveIfChanged(ctx, tx, row, fresh); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // cancelRequests withdraws the open requests of a locked device.

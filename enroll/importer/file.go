@@ -246,9 +246,6 @@ func (f *File) columnOf(name string) int {
 	})
 }
 
-// HasColumn says whether a correction can name a column so.
-func (f *File) HasColumn(name string) bool { return f.columnOf(name) >= 0 }
-
 // NextRecord gives the cells of the next row as they are, and its line; io.EOF
 // after the last. Next and NextRecord read the same rows.
 func (f *File) NextRecord() (line int, cells []string, err error) {

@@ -208,17 +208,23 @@ func (im *Imports) Change(ctx context.Context, id string, change func(*enroll.Im
 	if o, err = im.resolve(ctx, o); err != nil {
 		return imp, err
 	}
-	for _, c := range o.Corrections[min(len(imp.Options.Corrections), len(o.Corrections)):] {
-		if f := (File{Columns: imp.Columns}); c.Line < 1 || !f.HasColumn(c.Column) {
-			return imp, wrong("correction_unknown", "line %d has no column %q", c.Line, c.Column).WithHint("Name the column as the header does, by its field, or by its position: #1 is the first.")
+	f := File{Columns: imp.Columns}
+	for i := min(len(imp.Options.Corrections), len(o.Corrections)); i < len(o.Corrections); i++ {
+		c := &o.Corrections[i]
+		column := f.columnOf(c.Column)
+		if c.Line < 1 || column < 0 {
+			return imp, unknownColumn(c.Line, c.Column)
 		}
+		c.Column = fmt.Sprintf("#%d", imp.Columns[column].Position) // one name for a cell
 	}
-	o.Corrections = latest(o.Corrections)
+	if o.Corrections = latest(o.Corrections); len(o.Corrections) > maxCorrections {
+		return imp, tooManyCorrections()
+	}
 	imp, err = im.ChangeImport(ctx, id, func(imp enroll.Import) (enroll.Import, error) {
 		if imp.State != enroll.ImportPlanned && imp.State != enroll.ImportFailed && imp.State != enroll.ImportUploaded && imp.State != enroll.ImportPlanning {
 			return imp, enroll.Errorf(enroll.KindConflict, "import_"+string(imp.State), "the import is %s, so it cannot be changed any more", imp.State).WithHint("Upload the file again.")
 		}
-		imp.State, imp.Options, imp.Problem, imp.Stale, imp.Done, imp.Counts = enroll.ImportUploaded, o, nil, 0, 0, enroll.ImportCounts{}
+		imp.State, imp.Options, imp.Problem, imp.Stale, imp.Done, imp.Counts, imp.Version = enroll.ImportUploaded, o, nil, 0, 0, enroll.ImportCounts{}, imp.Version+1
 		return imp, nil
 	})
 	im.kick()
@@ -246,18 +252,22 @@ func latest(corrections []enroll.Correction) []enroll.Correction {
 }
 
 // Apply has the plan written, and waits for that for a time; the import is
-// still applying then. One that is applied already is answered as it is.
+// still applying then. One that is applied already is answered as it is. With
+// send, enrollment requests are made when everything is written; nil: none are.
 //
 // Where the roll has changed since the plan was made, nothing is written: the
 // import is planned anew, and the error is plan_stale, of KindConflict.
-func (im *Imports) Apply(ctx context.Context, id, by string, wait time.Duration) (enroll.Import, error) {
+func (im *Imports) Apply(ctx context.Context, id, by string, send *enroll.Sending, wait time.Duration) (enroll.Import, error) {
+	if send != nil {
+		send = new(inOrder(*send))
+	}
 	if _, err := im.Await(ctx, id, wait); err != nil { // a plan on its way
 		return enroll.Import{}, err
 	}
 	imp, err := im.ChangeImport(ctx, id, func(imp enroll.Import) (enroll.Import, error) {
 		switch {
-		case imp.State == enroll.ImportApplied:
-			return imp, nil
+		case imp.State == enroll.ImportApplied || imp.State == enroll.ImportSending:
+			return imp, alreadySent(imp, send)
 		case imp.State == enroll.ImportFailed && imp.Problem != nil:
 			return imp, enroll.Errorf(enroll.KindInvalid, imp.Problem.Code, "%s", imp.Problem.Detail).WithHint("%s", imp.Problem.Hint)
 		case imp.State != enroll.ImportPlanned:
@@ -266,10 +276,15 @@ func (im *Imports) Apply(ctx context.Context, id, by string, wait time.Duration)
 			return imp, enroll.Errorf(enroll.KindConflict, "plan_has_errors", "%d of %d rows cannot be applied, so nothing was", imp.Counts.Bad(), imp.Counts.Rows).
 				WithHint("Correct them, or set on_error to skip to leave them out.")
 		}
-		imp.State, imp.AppliedBy, imp.Stale, imp.Done = enroll.ImportApplying, by, 0, 0
+		if send != nil {
+			if err := sendable(imp.Options); err != nil {
+				return imp, err
+			}
+		}
+		imp.State, imp.AppliedBy, imp.Stale, imp.Done, imp.Sending = enroll.ImportApplying, by, 0, 0, send
 		return imp, nil
 	})
-	if err != nil || imp.State == enroll.ImportApplied {
+	if err != nil || imp.State != enroll.ImportApplying {
 		return imp, err
 	}
 	im.kick()

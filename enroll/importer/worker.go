@@ -75,6 +75,8 @@ func (im *Imports) step(ctx context.Context, name string) bool {
 		case enroll.ImportApplying:
 			_, err := im.ApplyImport(enroll.WithActor(ctx, imp.AppliedBy), l, im.now().UTC(), func(done int) { im.report(imp.ID, done) })
 			return err
+		case enroll.ImportSending:
+			return im.send(enroll.WithActor(ctx, imp.Sending.By), l, imp)
 		default:
 			return im.RevertImport(enroll.WithActor(ctx, imp.RevertedBy), l, im.now().UTC(), func(done int) { im.report(imp.ID, done) })
 		}
@@ -196,10 +198,14 @@ func (im *Imports) fail(ctx context.Context, imp enroll.Import) {
 			return now, enroll.ErrLeaseLost
 		}
 		now.State = enroll.ImportFailed
-		if imp.State == enroll.ImportReverting {
-			now.State = enroll.ImportApplied // as it is, since nothing was undone
-		}
 		now.Problem = &enroll.ImportProblem{Code: "internal", Detail: "The server failed to do this, so nothing was changed.", Hint: "The server's log says why."}
+		switch imp.State {
+		case enroll.ImportReverting:
+			now.State = enroll.ImportApplied // as it is, since nothing was undone
+		case enroll.ImportSending:
+			now.State = enroll.ImportApplied
+			now.Problem.Detail = "The server failed to make the other enrollment requests."
+		}
 		return now, nil
 	})
 	if err != nil && !errors.Is(err, enroll.ErrLeaseLost) {

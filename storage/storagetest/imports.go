@@ -82,7 +82,7 @@ func (w *importing) settled(id string) enroll.Import {
 // applied uploads and applies a file.
 func (w *importing) applied(file string, o enroll.ImportOptions) enroll.Import {
 	w.Helper()
-	imp, err := w.im.Apply(w.ctx, w.planned(file, o).ID, "admin", time.Minute)
+	imp, err := w.im.Apply(w.ctx, w.planned(file, o).ID, "admin", nil, time.Minute)
 	w.ok(err)
 	if imp.State != enroll.ImportApplied {
 		w.Fatalf("the import is %s: %+v", imp.State, imp.Problem)
@@ -116,30 +116,30 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 		"new, again, changed": imports(func(w *importing) {
 			const n = 2500 // more than two batches
 			first := w.planned(importFile(n, "one"), options())
-			if want := (enroll.ImportCounts{Rows: n, New: n, UsersNew: n / 10}); first.State != enroll.ImportPlanned || first.Counts != want || first.Done != n {
+			if want := (enroll.ImportCounts{Rows: n, New: n, UsersNew: n / 10, Recipients: n}); first.State != enroll.ImportPlanned || first.Counts != want || first.Done != n {
 				w.Fatalf("planned: %+v", first)
 			}
 			if all, err := w.Devices(w.ctx, enroll.DeviceFilter{}, enroll.Page{}); err != nil || len(all) != 0 {
 				w.Fatalf("a plan has written %d rows, %v", len(all), err)
 			}
-			applied, err := w.im.Apply(w.ctx, first.ID, "ann", time.Minute)
+			applied, err := w.im.Apply(w.ctx, first.ID, "ann", nil, time.Minute)
 			w.ok(err)
 			if applied.State != enroll.ImportApplied || applied.AppliedBy != "ann" || applied.AppliedAt.IsZero() || applied.Counts != first.Counts {
 				w.Fatalf("applied: %+v", applied)
 			}
-			again, err := w.im.Apply(w.ctx, first.ID, "ben", time.Minute)
+			again, err := w.im.Apply(w.ctx, first.ID, "ben", nil, time.Minute)
 			if err != nil || again.AppliedBy != "ann" {
 				w.Fatalf("applied again: %+v, %v", again, err)
 			}
 			second := w.applied(importFile(n, "one")+"\n", options())
-			if want := (enroll.ImportCounts{Rows: n, Unchanged: n}); second.Counts != want {
+			if want := (enroll.ImportCounts{Rows: n, Unchanged: n, Recipients: n}); second.Counts != want {
 				w.Fatalf("the same rows: %+v", second.Counts)
 			}
 			lines := strings.Split(importFile(n, "one"), "\n")
 			lines[8] = strings.Replace(lines[8], "one", "two", 1)
 			lines[9] = strings.Replace(lines[9], "User 0", "Somebody Else", 1)
 			third := w.applied(strings.Join(lines, "\n"), options())
-			if want := (enroll.ImportCounts{Rows: n, Changed: 3, Unchanged: n - 3, UsersChanged: 1}); third.Counts != want {
+			if want := (enroll.ImportCounts{Rows: n, Changed: 3, Unchanged: n - 3, UsersChanged: 1, Recipients: n}); third.Counts != want {
 				w.Fatalf("changed: %+v", third.Counts) // the row after takes the user's name back
 			}
 			d, err := w.Device(w.ctx, "S000007")
@@ -306,7 +306,7 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if got := w.actions(known.ID); got != "error" {
 				w.Errorf("fail: %s", got)
 			}
-			_, err := w.im.Apply(w.ctx, known.ID, "", time.Minute)
+			_, err := w.im.Apply(w.ctx, known.ID, "", nil, time.Minute)
 			w.code(err, "plan_has_errors")
 			conflict := w.planned(csv(importHeader, "Ann,ann@example.com,,corporate,,AAA,android", "Dan,dan@example.com,,corporate,,DDD,ios"), options())
 			if got := w.actions(conflict.ID); got != "conflict new" {
@@ -388,7 +388,7 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 					w.Fatalf("%s: %+v", c.name, imp)
 				}
 				c.meanwhile()
-				_, err := w.im.Apply(w.ctx, imp.ID, "", time.Minute)
+				_, err := w.im.Apply(w.ctx, imp.ID, "", nil, time.Minute)
 				w.code(err, "plan_stale")
 				if _, err := w.Device(w.ctx, "Z"+strings.ReplaceAll(strings.ToUpper(c.name), " ", "")); enroll.KindOf(err) != enroll.KindNotFound {
 					w.Errorf("%s: a stale plan has written something: %v", c.name, err)
@@ -398,7 +398,7 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 				if again.State != enroll.ImportPlanned || again.Stale != 1 {
 					w.Errorf("%s: planned anew: %+v", c.name, again)
 				}
-				done, err := w.im.Apply(w.ctx, imp.ID, "", time.Minute)
+				done, err := w.im.Apply(w.ctx, imp.ID, "", nil, time.Minute)
 				if err != nil || done.State != enroll.ImportApplied || done.Stale != 0 {
 					w.Errorf("%s: the new plan: %+v, %v", c.name, done, err)
 				}
@@ -486,7 +486,7 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 					}
 					imp, _, err := w.im.Upload(w.ctx, importer.Upload{File: strings.NewReader(strings.Join(lines, "\n") + strings.Repeat("\n", i)), Options: options()})
 					for stale := true; stale && err == nil; {
-						_, err = w.im.Apply(w.ctx, imp.ID, "", time.Minute)
+						_, err = w.im.Apply(w.ctx, imp.ID, "", nil, time.Minute)
 						e := (*enroll.Error)(nil)
 						if stale = errors.As(err, &e) && e.Code == "plan_stale"; stale {
 							err = nil
@@ -519,7 +519,7 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if imp.State != enroll.ImportFailed || imp.Problem == nil || imp.Problem.Code != "default_missing" || len(imp.Columns) != 5 {
 				w.Fatalf("without a platform: %+v", imp)
 			}
-			_, err := w.im.Apply(w.ctx, imp.ID, "", time.Minute)
+			_, err := w.im.Apply(w.ctx, imp.ID, "", nil, time.Minute)
 			w.code(err, "default_missing")
 			_, err = w.im.Change(w.ctx, imp.ID, func(o *enroll.ImportOptions) error {
 				o.Defaults = map[string]string{"platform": "ios"}
@@ -544,7 +544,7 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 				return nil
 			})
 			w.ok(err)
-			done, err := w.im.Apply(w.ctx, imp.ID, "", time.Minute)
+			done, err := w.im.Apply(w.ctx, imp.ID, "", nil, time.Minute)
 			if err != nil || done.State != enroll.ImportApplied || done.Counts.New != 1 {
 				w.Fatalf("corrected: %+v, %v", done, err)
 			}

@@ -17,6 +17,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"rule groups", testRuleGroups},
 		{"history", testHistory},
 		{"import", testImport},
+		{"corrections", testCorrections},
 		{"requests", testRequests},
 		{"messages", testMessages},
 		{"gate", testGate},

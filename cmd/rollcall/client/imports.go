@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -16,6 +17,7 @@ import (
 type ImportCommands struct {
 	Session
 	Plan       importPlan       `cmd:"" help:"Upload a CSV file and tell what it would change. Nothing is written."`
+	Correct    importCorrect    `cmd:"" help:"Give cells of a row other values; the file stays as it is."`
 	Apply      importApply      `cmd:"" help:"Write the plan of an import."`
 	Revert     importRevert     `cmd:"" help:"Undo an applied import, row by row."`
 	Cancel     importCancel     `cmd:"" help:"Give up an import that is not applied."`
@@ -96,7 +98,7 @@ func (c *importPlan) Run(ctx context.Context, s *Session) error {
 		}
 		return err
 	}
-	return s.applyImport(ctx, imp.ID)
+	return s.applyImport(ctx, imp.ID, nil)
 }
 
 // imported is what commands need of an import.
@@ -134,7 +136,7 @@ func parseImport(raw []byte) (imported, error) {
 // working says whether a worker of the server has the import in hand.
 func (i imported) working() bool {
 	switch i.State {
-	case "uploaded", "planning", "applying", "reverting":
+	case "uploaded", "planning", "applying", "sending", "reverting":
 		return true
 	}
 	return false
@@ -236,15 +238,28 @@ type oneImport struct {
 	ID string `arg:"" help:"ID of the import."`
 }
 
-type importApply struct{ oneImport }
+type importApply struct {
+	oneImport
+	Send   string `enum:"email,sms," default:"" help:"Send its recipients enrollment requests when everything is written: email or sms."`
+	Except []int  `help:"Lines whose recipients get none."`
+}
 
 // Run implements the command.
-func (c *importApply) Run(ctx context.Context, s *Session) error { return s.applyImport(ctx, c.ID) }
+func (c *importApply) Run(ctx context.Context, s *Session) error {
+	if c.Send == "" {
+		return s.applyImport(ctx, c.ID, nil)
+	}
+	requests := map[string]any{"via": c.Send}
+	if len(c.Except) > 0 {
+		requests["except"] = c.Except
+	}
+	return s.applyImport(ctx, c.ID, map[string]any{"requests": requests})
+}
 
 // applyImport applies a plan. Where the roll has changed meanwhile, there is a
 // new plan to be looked at: a conflict.
-func (s *Session) applyImport(ctx context.Context, id string) error {
-	apply := post(join("imports", id, "apply"), nil)
+func (s *Session) applyImport(ctx context.Context, id string, body any) error {
+	apply := post(join("imports", id, "apply"), body)
 	apply.query = filter("wait", "0")
 	imp, err := s.doImport(ctx, apply)
 	var refused *Error
@@ -264,7 +279,39 @@ func (s *Session) applyImport(ctx context.Context, id string) error {
 	default:
 		return &Error{code: exitConflict, Detail: "the import is " + imp.State + ", so it was not applied"}
 	}
-	return s.done(imp.raw, importFields, "the import %s is applied: %s", id, counted(imp.raw, "counts", "new", "changed", "unchanged", "skipped", "conflict", "error"))
+	said := counted(imp.raw, "counts", "new", "changed", "unchanged", "skipped", "conflict", "error")
+	if body != nil {
+		said += "; requests: " + counted(imp.raw, "requests", "sent", "left_out")
+	}
+	return s.done(imp.raw, importFields, "the import %s is applied: %s", id, said)
+}
+
+type importCorrect struct {
+	oneImport
+	Line  int      `arg:"" help:"Line of the file the row begins in."`
+	Cells []string `arg:"" name:"column=value" help:"Columns by their name, their field or their position (#1)."`
+	versioned
+}
+
+// Run implements the command.
+func (c *importCorrect) Run(ctx context.Context, s *Session) error {
+	cells := map[string]string{}
+	for _, cell := range c.Cells {
+		i := strings.LastIndex(cell, "=")
+		if i < 1 {
+			return &Error{code: exitInvalid, Detail: fmt.Sprintf("%q is not COLUMN=VALUE", cell)}
+		}
+		cells[cell[:i]] = cell[i+1:]
+	}
+	raw, err := s.do(ctx, call{method: "PATCH", path: join("imports", c.ID, "rows", strconv.Itoa(c.Line)), body: cells, ifMatch: c.etag()})
+	if err != nil {
+		return err
+	}
+	row, err := parseRecord(raw)
+	if err != nil {
+		return err
+	}
+	return s.done(raw, columns("line", "action", "serial", "email", "version"), "line %d is %s now", c.Line, row.text("action"))
 }
 
 // tellErrors adds to a refusal the rows it is about.

@@ -1,0 +1,196 @@
+package storage
+
+import (
+	"cmp"
+	"context"
+	"strconv"
+	"strings"
+
+	"rollcall/enroll"
+)
+
+// ImportRows implements enroll.ImportStore.
+func (s *Store) ImportRows(ctx context.Context, id string, f enroll.ImportRowFilter, p enroll.Page) ([]enroll.PlanRow, error) {
+	after, err := strconv.Atoi(cmp.Or(p.After, "0"))
+	if err != nil {
+		return nil, cursorInvalid()
+	}
+	query, args := "SELECT "+columns("p.", planRowNames)+" FROM import_rows p ", []any{}
+	where := `WHERE p.import_id = ? AND p.line > ?`
+	args = append(args, id, after)
+	if len(f.Actions) > 0 {
+		marks := make([]string, len(f.Actions))
+		for i, a := range f.Actions {
+			marks[i] = "?"
+			args = append(args, string(a))
+		}
+		where += ` AND p.action IN (` + strings.Join(marks, ", ") + `)`
+	}
+	if f.Warned {
+		where += ` AND p.warned`
+	}
+	if f.Problem != "" {
+		where += ` AND p.problem <> '' AND p.problem = ?`
+		args = append(args, f.Problem)
+	}
+	if f.Line > 0 {
+		where += ` AND p.line = ?`
+		args = append(args, f.Line)
+	}
+	if f.Kept {
+		where += ` AND p.fresh <> ''`
+		imp, err := s.Import(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		result := "p.revert"
+		if imp.State != enroll.ImportReverted {
+			query = strings.Replace(query, "p.revert", revertResult+" AS revert", 1) + `LEFT JOIN devices d ON d.id = p.device_id `
+			result = "(" + revertResult + ")"
+		}
+		where += ` AND ` + result + ` IN ('kept_enrolled', 'kept_changed', 'gone')`
+	}
+	var rows []planRow
+	if err := s.all(ctx, &rows, query+where+` ORDER BY p.line LIMIT ?`, append(args, pageLimit(p))...); err != nil {
+		return nil, err
+	}
+	plan := make([]enroll.PlanRow, len(rows))
+	for i, r := range rows {
+		d, err := decode[rowDetail](r.Detail)
+		if err != nil {
+			return nil, err
+		}
+		plan[i] = enroll.PlanRow{Line: r.Line, Action: enroll.RowAction(r.Action), Serial: r.Serial, Email: r.Email, Changes: d.Changes, Errors: d.Errors, Warnings: d.Warnings,
+			Revert: enroll.RevertResult(r.Revert), Version: r.Version}
+	}
+	return plan, nil
+}
+
+// ImportProblems implements enroll.ImportStore.
+func (s *Store) ImportProblems(ctx context.Context, id string) ([]enroll.ProblemCount, error) {
+	var rows []struct {
+		Problem string `json:"problem"`
+		Rows    int    `json:"number"`
+		Detail  string `json:"detail"`
+	}
+	if err := s.all(ctx, &rows, `SELECT c.problem, c.number, p.detail FROM (SELECT problem, count(*) AS number, min(line) AS line FROM import_rows
+		WHERE import_id = ? AND problem <> '' GROUP BY problem) AS c JOIN import_rows p ON p.import_id = ? AND p.line = c.line ORDER BY c.problem`, id, id); err != nil {
+		return nil, err
+	}
+	out := make([]enroll.ProblemCount, len(rows))
+	for i, r := range rows {
+		d, err := decode[rowDetail](r.Detail)
+		if err != nil {
+			return nil, err
+		}
+		first := d.Errors[0] // a row with a problem has one
+		out[i] = enroll.ProblemCount{Code: r.Problem, Rows: r.Rows, Column: first.Column, Detail: first.Detail, Hint: first.Hint}
+	}
+	return out, nil
+}
+
+// recipients selects who of an import can be sent enrollment requests, with the
+// arguments of the statement. The rows of a plan that is not applied speak of
+// devices and users that may not be there yet.
+func recipients(imp enroll.Import) (from string, args []any) {
+	const rows = ` FROM import_rows p LEFT JOIN devices d ON d.id = p.device_id
+		LEFT JOIN users u ON u.email = p.email AND u.domain = ?
+		LEFT JOIN import_users f ON f.import_id = p.import_id AND f.email = p.email
+		WHERE p.import_id = ? AND p.email <> '' AND p.action IN ('new', 'changed', 'unchanged', 'skipped')`
+	args = []any{imp.Options.Domain, imp.ID}
+	written := imp.State == enroll.ImportApplied || imp.State == enroll.ImportSending || imp.State == enroll.ImportReverting || imp.State == enroll.ImportReverted
+	switch {
+	case !imp.Options.PreEnroll:
+		return rows + ` AND (u.id IS NOT NULL OR f.user_id IS NOT NULL)`, args
+	case written:
+		return rows + ` AND d.user_id <> '' AND d.user_id = u.id`, args
+	}
+	return rows + ` AND (p.action <> 'skipped' AND (u.id IS NOT NULL OR f.user_id IS NOT NULL) OR d.user_id <> '' AND d.user_id = u.id)`, args
+}
+
+// ImportRecipients implements enroll.ImportStore.
+func (s *Store) ImportRecipients(ctx context.Context, id string, p enroll.Page) ([]enroll.Recipient, error) {
+	after, err := strconv.Atoi(cmp.Or(p.After, "0"))
+	if err != nil {
+		return nil, cursorInvalid()
+	}
+	imp, err := s.Import(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	from, args := recipients(imp)
+	var rows []struct {
+		Line     int    `json:"line"`
+		DeviceID string `json:"device_id"`
+		Serial   string `json:"serial"`
+		State    string `json:"device_state"`
+		User     string `json:"planned_user"`
+		userRow
+	}
+	blank := make([]string, len(userNames))
+	for i, name := range userNames {
+		none := "''"
+		if strings.HasSuffix(name, "_at") {
+			none = "0"
+		}
+		blank[i] = "coalesce(u." + name + ", " + none + ") AS " + name
+	}
+	if err := s.all(ctx, &rows, `SELECT p.line, p.device_id, coalesce(d.serial, p.serial) AS serial, coalesce(d.effective, '`+string(enroll.StatePreEnrolled)+`') AS device_state,
+		coalesce(f.fresh, '') AS planned_user, `+strings.Join(blank, ", ")+from+` AND p.line > ? ORDER BY p.line LIMIT ?`, append(args, after, pageLimit(p))...); err != nil {
+		return nil, err
+	}
+	out := make([]enroll.Recipient, len(rows))
+	for i, r := range rows {
+		user := r.userRow
+		if user.ID == "" || imp.State == enroll.ImportPlanned && r.User != "" {
+			if user, err = decode[userRow](r.User); err != nil {
+				return nil, err
+			}
+		}
+		out[i] = enroll.Recipient{Line: r.Line, User: user.user()}
+		if imp.Options.PreEnroll {
+			out[i].DeviceID, out[i].Serial, out[i].State = r.DeviceID, r.Serial, enroll.State(r.State)
+		}
+	}
+	return out, nil
+}
+
+// countRecipients counts those of a plan who can be reached by e-mail and by
+// SMS.
+func countRecipients(ctx context.Context, tx *session, imp enroll.Import) (email, sms int, err error) {
+	if !imp.Options.PreEnroll {
+		return 0, 0, nil
+	}
+	mobile := `f.fresh ->> 'mobile'`
+	if tx.name() == "postgres" {
+		mobile = `f.fresh::json ->> 'mobile'`
+	}
+	from, args := recipients(imp)
+	var n struct {
+		Email int `json:"email"`
+		SMS   int `json:"sms"`
+	}
+	err = tx.get(ctx, &n, `SELECT count(*) AS email, coalesce(sum(CASE WHEN coalesce(`+mobile+`, u.mobile, '') <> '' THEN 1 ELSE 0 END), 0) AS sms`+from+
+		` AND coalesce(d.effective, '') NOT IN ('`+string(enroll.StateEnrolled)+`', '`+string(enroll.StateBlocked)+`')`, args...)
+	return n.Email, n.SMS, err
+}
+
+// SendImport implements enroll.ImportStore.
+func (s *Store) SendImport(ctx context.Context, l enroll.ImportLease, invites []enroll.Invite, sending enroll.Sending) error {
+	ctx = auditedImport(ctx, l.ImportID, "send-import-requests")
+	return s.write(ctx, func(tx *session) error {
+		r, err := holdImport(ctx, tx, l, enroll.ImportSending)
+		if err != nil {
+			return err
+		}
+		if err := s.createRequests(ctx, tx, invites); err != nil {
+			return err
+		}
+		r.Sending, r.Done = encode(sending), sending.Sent+sending.LeftOut
+		if sending.Done {
+			r.State, r.Worker, r.LeaseUntil = string(enroll.ImportApplied), "", 0
+		}
+		tx.record(ctx, "import", l.ImportID, nil, map[string]any{"via": sending.Via, "requests": len(invites)})
+		return saveImport(ctx, tx, r)
+	})
+}
