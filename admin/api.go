@@ -49,6 +49,8 @@ type API struct {
 	Imports          *importer.Imports
 	Gate             *enroll.Gate
 	Decisions        enroll.DecisionStore
+	Figures          *FigureKeeper
+	Examiner         Examiner
 	Restrictions     *enroll.Restrictions
 	Approvals        *enroll.Approvals
 	Policies         policy.Store
@@ -171,6 +173,7 @@ func (a *API) mount(router *mux.Router) huma.API {
 	r.requests()
 	r.requestCodes()
 	r.decisions()
+	r.overview()
 	r.gate()
 	r.pushCertificate()
 	r.mail()
@@ -211,6 +214,7 @@ const (
 )
 
 var tags = []*huma.Tag{
+	{Name: "Overview", Description: "What needs attention, and what happened lately."},
 	{Name: "Devices", Description: "The roll: one record for each device through all its states."},
 	{Name: "Commands", Description: "What enrolled devices are told to do, and what they answered."},
 	{Name: "Imports", Description: "CSV files that put devices on the roll."},

@@ -67,10 +67,15 @@ func (r routes) decisions() {
 	a := r.a
 	type listDecisions struct {
 		ListParams
-		Serial  string         `query:"serial" maxLength:"200"`
-		Outcome enroll.Outcome `query:"outcome" enum:"allow,hold,deny,error"`
-		Code    enroll.Code    `query:"code" maxLength:"64" example:"deny.not_pre_enrolled"`
-		Since   time.Time      `query:"since" doc:"Not older than this."`
+		Serial   string          `query:"serial" maxLength:"200"`
+		Outcome  enroll.Outcome  `query:"outcome" enum:"allow,hold,deny,error"`
+		Code     enroll.Code     `query:"code" maxLength:"64" example:"deny.not_pre_enrolled"`
+		Channel  enroll.Channel  `query:"channel" enum:"ota,profile,ade,account,agent,amapi"`
+		Evidence enroll.Evidence `query:"evidence" enum:"claimed,token,signed,attested"`
+		NearMiss bool            `query:"near_miss" doc:"true: only refusals that look like a row of the roll and were not repaired yet."`
+		Since    time.Time       `query:"since" doc:"Not older than this."`
+		Until    time.Time       `query:"until" doc:"Older than this."`
+		After    string          `query:"after" maxLength:"64" doc:"ID of a decision: only those that were made since, for a live view. Of several servers one may come late; who must not miss any follows the event gate.decided."`
 	}
 	addList(r, RoleViewer, huma.Operation{OperationID: "list-decisions", Method: http.MethodGet, Path: "/decisions", Tags: []string{"Gate"},
 		Summary: "List the gate's decisions", Description: "Every arrival of a device on any channel, newest first."}, decisionColumns,
@@ -79,7 +84,8 @@ func (r routes) decisions() {
 			if err != nil {
 				return nil, err
 			}
-			ds, err := a.Decisions.Decisions(ctx, enroll.DecisionFilter{Serial: enroll.NormalizeSerial(in.Serial), Outcome: in.Outcome, Code: in.Code, Since: in.Since}, p)
+			ds, err := a.Decisions.Decisions(ctx, enroll.DecisionFilter{Serial: enroll.NormalizeSerial(in.Serial), Outcome: in.Outcome, Code: in.Code,
+				Channel: in.Channel, Evidence: in.Evidence, NearMiss: in.NearMiss, Since: in.Since, Until: in.Until, Newer: in.After}, p)
 			if err != nil {
 				return nil, err
 			}

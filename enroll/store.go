@@ -62,10 +62,15 @@ type RollStore interface {
 
 // DecisionFilter narrows a list of decisions; zero fields do not filter.
 type DecisionFilter struct {
-	Serial  string
-	Outcome Outcome
-	Code    Code
-	Since   time.Time
+	Serial   string
+	Outcome  Outcome
+	Code     Code
+	Channel  Channel
+	Evidence Evidence
+	NearMiss bool      // only those with a near miss that was not repaired
+	Since    time.Time // not before
+	Until    time.Time // before
+	Newer    string    // than the decision with this ID
 }
 
 // DecisionStore reads decisions.

@@ -102,15 +102,28 @@ func (s *Store) DeleteDecisions(ctx context.Context, before time.Time, limit int
 // Decisions implements enroll.DecisionStore.
 func (s *Store) Decisions(ctx context.Context, f enroll.DecisionFilter, p enroll.Page) ([]enroll.Decision, error) {
 	query, args := `SELECT `+decisionColumns+` FROM decisions WHERE id < ?`, []any{lastKey(p)}
-	for _, c := range []struct{ column, value string }{{"serial", f.Serial}, {"outcome", string(f.Outcome)}, {"code", string(f.Code)}} {
+	add := func(condition string, values ...any) {
+		query, args = query+" AND "+condition, append(args, values...)
+	}
+	for _, c := range []struct{ column, value string }{{"serial", f.Serial}, {"outcome", string(f.Outcome)}, {"code", string(f.Code)},
+		{"channel", string(f.Channel)}, {"evidence", string(f.Evidence)}} {
 		if c.value != "" {
-			query += " AND " + c.column + " = ?"
-			args = append(args, c.value)
+			add(c.column+" = ?", c.value)
 		}
 	}
+	if f.NearMiss {
+		add("near_misses <> 'null' AND repaired_at = 0")
+	}
+	if f.Newer != "" {
+		add("id > ?", f.Newer)
+	}
+	// IDs follow the time, but for the clocks of replicas: the bounds on them
+	// keep a list from being read to its end for a row that is not there.
 	if !f.Since.IsZero() {
-		query += " AND at >= ?"
-		args = append(args, micros(f.Since))
+		add("at >= ? AND id >= (SELECT id FROM decisions WHERE at >= ? ORDER BY at, id LIMIT 1)", micros(f.Since), micros(f.Since.Add(-clockSkew)))
+	}
+	if !f.Until.IsZero() {
+		add("at < ? AND id <= (SELECT id FROM decisions WHERE at < ? ORDER BY at DESC, id DESC LIMIT 1)", micros(f.Until), micros(f.Until.Add(clockSkew)))
 	}
 	var rows []decisionRow
 	if err := s.all(ctx, &rows, query+" ORDER BY id DESC LIMIT ?", append(args, pageLimit(p))...); err != nil {
@@ -126,3 +139,6 @@ func (s *Store) Decisions(ctx context.Context, f enroll.DecisionFilter, p enroll
 	}
 	return decisions, nil
 }
+
+// clockSkew is more than the clocks of replicas differ by.
+const clockSkew = time.Hour

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"rollcall/admin"
 	"rollcall/cmd/rollcall/app"
 )
 
@@ -24,11 +25,11 @@ func (c *doctorCmd) Run(ctx context.Context) error {
 	defer store.Close()
 	failed := false
 	for _, f := range append(app.Examine(ctx, o, store, time.Now()), app.ExamineMail(ctx, o)...) {
-		fmt.Printf("%-5s %s\n", f.Level, f.What)
+		fmt.Printf("%-5s %s\n", f.Level, f.Text)
 		if f.Fix != "" {
 			fmt.Printf("      -> %s\n", f.Fix)
 		}
-		failed = failed || f.Level == app.Fail
+		failed = failed || f.Level == admin.LevelFail
 	}
 	if failed {
 		return errors.New("phones cannot enroll yet; see the lines marked fail")

@@ -46,7 +46,7 @@ func greet(ctx context.Context, a *app.App, o app.Options) {
 	if missing := a.Missing(ctx); len(missing) > 0 {
 		fmt.Fprintln(out, "\nStill missing before phones can enroll:")
 		for _, m := range missing {
-			fmt.Fprintf(out, "  - %s\n    %s\n", m.What, m.Fix)
+			fmt.Fprintf(out, "  - %s\n    %s\n", m.Text, m.Fix)
 		}
 	}
 	fmt.Fprintln(out)

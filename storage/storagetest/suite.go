@@ -21,6 +21,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"requests", testRequests},
 		{"messages", testMessages},
 		{"gate", testGate},
+		{"overview", testOverview},
 		{"restrictions", testRestrictions},
 		{"approvals", testApprovals},
 		{"repairs", testRepairs},

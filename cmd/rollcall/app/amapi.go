@@ -8,6 +8,7 @@ import (
 
 	"github.com/gorilla/mux"
 
+	"rollcall/admin"
 	"rollcall/android/amapi"
 	"rollcall/storage"
 )
@@ -54,21 +55,37 @@ func (a *App) newAMAPI(gate amapi.Gate, guard strangers) (amapiRooms, error) {
 }
 
 // examineAMAPI looks at the organization at Google; a deployment may have none.
-func examineAMAPI(ctx context.Context, store *storage.Store, now time.Time, add adder) {
+func examineAMAPI(ctx context.Context, store *storage.Store, now time.Time, fs *findings) {
+	f := admin.Finding{Level: admin.LevelWarn, Link: admin.Prefix + "/android/enterprise", Fix: "Look at the log."}
 	o, err := store.Organization(ctx)
+	if isNotFound(err) {
+		return
+	}
 	switch {
-	case isNotFound(err):
 	case err != nil:
-		add(Warn, "Look at the log.", "The organization at Google cannot be read.")
+		f.Code, f.Text = "google_unknown", "The organization at Google cannot be read."
 	case !o.Bound():
-		add(Warn, "Sign the organization up: rollcall android enterprise signup.", "The service account %s is connected, but no enterprise is bound.", o.Account)
+		f.Code, f.Text = "google_not_bound", fmt.Sprintf("The service account %s is connected, but no enterprise is bound.", o.Account)
+		f.Fix = "Sign the organization up: rollcall android enterprise signup."
 	case o.SetUpAt.IsZero():
-		add(Warn, "Repeat the set-up, which says what is missing: rollcall android enterprise setup.", "The enterprise %s is not set up.", o.Name)
+		f.Code, f.Text = "google_not_set_up", fmt.Sprintf("The enterprise %s is not set up.", o.Name)
+		f.Fix = "Repeat the set-up, which says what is missing: rollcall android enterprise setup."
 	case o.Problem != nil:
-		add(Warn, o.Problem.Hint, "The enterprise %s is not managed since %s: %s", o.Name, o.Problem.Since.Format(time.DateOnly), o.Problem.Text)
+		f.Code, f.Text = "google_failing", fmt.Sprintf("The enterprise %s is not managed since %s: %s", o.Name, o.Problem.Since.Format(time.DateOnly), o.Problem.Text)
+		f.Fix, f.Since = o.Problem.Hint, o.Problem.Since
 	case now.Sub(o.ReconciledAt) > 24*time.Hour:
-		add(Warn, "Look at the log.", "The devices of the enterprise %s were not compared with Google's for a day.", o.Name)
+		f.Code, f.Text = "google_not_reconciled", fmt.Sprintf("The devices of the enterprise %s were not compared with Google's for a day.", o.Name)
+		f.Since = o.ReconciledAt
 	default:
-		add(OK, "", "The enterprise %s is managed with the service account %s.", o.Name, o.Account)
+		fs.ok("The enterprise %s is managed with the service account %s.", o.Name, o.Account)
+		f.Code = ""
+	}
+	if f.Code != "" {
+		f.Object = o.Name
+		fs.add(f)
+	}
+	if poisoned, err := store.Poisoned(ctx); err == nil && poisoned {
+		fs.add(admin.Finding{Level: admin.LevelWarn, Code: "google_poison", Text: "There are notifications of the Android Management API that could not be understood.",
+			Fix: "Look at them: rollcall android enterprise poison.", Link: admin.Prefix + "/android/enterprise/poison"})
 	}
 }

@@ -66,6 +66,7 @@ type App struct {
 	imports      *importer.Imports
 	restrictions *enroll.Restrictions
 	metrics      *metrics
+	figures      *admin.FigureKeeper
 	dailyDone    time.Time // day of the last daily upkeep; upkeep only
 
 	stopping chan struct{} // closed when Stop begins
@@ -282,6 +283,7 @@ func (a *App) Start() {
 	a.spawnAndroid()
 	a.spawn("Android Management API", a.connector.Run)
 	a.spawn("zero-touch", a.sweeper.Run)
+	a.spawn("overview", a.figures.Run)
 	a.spawn("upkeep", a.upkeep)
 }
 

@@ -5,12 +5,15 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"os"
 	"time"
 
 	"github.com/google/uuid"
 
+	"rollcall/admin"
 	"rollcall/dep"
+	"rollcall/dep/cloud"
 	"rollcall/enroll"
 	"rollcall/storage"
 )
@@ -70,25 +73,35 @@ func (a *App) warnDEP(ctx context.Context, day, now time.Time) {
 }
 
 // examineDEP looks at DEP accounts; a deployment may have none.
-func examineDEP(ctx context.Context, store *storage.Store, now time.Time, add adder) {
-	accounts, err := store.Accounts(ctx)
+func examineDEP(ctx context.Context, store *storage.Store, now time.Time, fs *findings) {
+	accounts, err := store.AccountStates(ctx)
 	if err != nil {
-		add(Warn, "Look at the log.", "The DEP accounts cannot be read.")
+		fs.add(admin.Finding{Level: admin.LevelWarn, Code: "dep_unknown", Text: "The DEP accounts cannot be read.", Fix: "Look at the log."})
 		return
 	}
 	for _, acc := range accounts {
-		days := acc.Token.DaysLeft(now)
+		f := admin.Finding{Level: admin.LevelWarn, Object: acc.Name, Link: admin.Prefix + "/dep/accounts/" + url.PathEscape(acc.Name)}
+		days, ends := acc.Token.DaysLeft(now), acc.Token.ExpiresAt
 		switch {
 		case !acc.Token.Installed():
-			add(Warn, "Upload its certificate in Apple's portal and the token that Apple gives for it here (docs/ade.md).", "The DEP account %q has no server token.", acc.Name)
-		case !acc.Token.ExpiresAt.IsZero() && !now.Before(acc.Token.ExpiresAt):
-			add(Warn, "Download the token again in Apple's portal and upload it; devices that are assigned enroll all the same.", "The server token of the DEP account %q has expired.", acc.Name)
+			f.Code, f.Text = "dep_token_missing", fmt.Sprintf("The DEP account %q has no server token.", acc.Name)
+			f.Fix = "Upload its certificate in Apple's portal and the token that Apple gives for it here (docs/ade.md)."
+		case !ends.IsZero() && !now.Before(ends):
+			f.Code, f.Text, f.Since = "dep_token_expired", fmt.Sprintf("The server token of the DEP account %q has expired.", acc.Name), ends
+			f.Fix = "Download the token again in Apple's portal and upload it; devices that are assigned enroll all the same."
 		case acc.Sync.Problem != nil:
-			add(Warn, acc.Sync.Problem.Hint, "The DEP account %q is not up to date since %s: %s", acc.Name, acc.Sync.Problem.Since.Format(time.DateOnly), acc.Sync.Problem.Text)
-		case !acc.Token.ExpiresAt.IsZero() && days <= 30:
-			add(Warn, "Download the token again in Apple's portal and upload it.", "The server token of the DEP account %q ends in %d days.", acc.Name, days)
+			p := acc.Sync.Problem
+			f.Code, f.Text, f.Fix, f.Since = "dep_sync_failing", fmt.Sprintf("The DEP account %q is not up to date since %s: %s", acc.Name, p.Since.Format(time.DateOnly), p.Text), p.Hint, p.Since
+			if p.Code == cloud.PublicCode(cloud.TermsNotSigned) {
+				f.Code = "dep_terms_not_accepted"
+			}
+		case !ends.IsZero() && days <= 30:
+			f.Code, f.Text = "dep_token_expiring", fmt.Sprintf("The server token of the DEP account %q ends in %d days.", acc.Name, days)
+			f.Fix = "Download the token again in Apple's portal and upload it."
 		default:
-			add(OK, "", "The DEP account %q lists %d devices; its server token is good for %d days.", acc.Name, acc.Devices, days)
+			fs.ok("The DEP account %q is up to date; its server token is good for %d days.", acc.Name, days)
+			continue
 		}
+		fs.add(f)
 	}
 }

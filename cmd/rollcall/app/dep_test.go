@@ -1,7 +1,6 @@
 package app
 
 import (
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"strings"
@@ -36,16 +35,19 @@ func TestDEPTokensThatEnd(t *testing.T) {
 		}
 	}
 	got := map[string]string{}
-	examineDEP(t.Context(), store, now, func(l Level, fix, format string, args ...any) {
-		text := fmt.Sprintf(format, args...)
+	var fs findings
+	examineDEP(t.Context(), store, now, &fs)
+	for _, f := range fs {
 		for _, name := range []string{"Ended", "Ending", "Good", "New"} {
-			if strings.Contains(text, `"`+name+`"`) {
-				got[name] = string(l) + ": " + text
+			if strings.Contains(f.Text, `"`+name+`"`) {
+				got[name] = string(f.Level) + " " + f.Code + " " + f.Link + ": " + f.Text
 			}
 		}
-	})
-	for name, want := range map[string]string{"Ended": "warn: The server token of the DEP account \"Ended\" has expired.", "Ending": "warn: The server token of the DEP account \"Ending\" ends in 10 days.",
-		"Good": "ok: The DEP account \"Good\" lists 0 devices; its server token is good for 200 days.", "New": "warn: The DEP account \"New\" has no server token."} {
+	}
+	for name, want := range map[string]string{"Ended": "warn dep_token_expired /api/v1/dep/accounts/Ended: The server token of the DEP account \"Ended\" has expired.",
+		"Ending": "warn dep_token_expiring /api/v1/dep/accounts/Ending: The server token of the DEP account \"Ending\" ends in 10 days.",
+		"Good":   "ok  : The DEP account \"Good\" is up to date; its server token is good for 200 days.",
+		"New":    "warn dep_token_missing /api/v1/dep/accounts/New: The DEP account \"New\" has no server token."} {
 		if got[name] != want {
 			t.Errorf("%s: %q, want %q", name, got[name], want)
 		}

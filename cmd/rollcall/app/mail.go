@@ -123,16 +123,21 @@ func (a *App) remind(ctx context.Context) {
 
 // ExamineMail looks at the ways to send messages, and connects to the mail
 // server.
-func ExamineMail(ctx context.Context, o Options) []Finding {
+func ExamineMail(ctx context.Context, o Options) []admin.Finding {
+	f := admin.Finding{Level: admin.LevelWarn}
 	server, err := o.smtp()
-	if err != nil {
-		return []Finding{{Warn, err.Error(), "Correct it; until then requests can be sent as links."}}
+	switch {
+	case err != nil:
+		f.Code, f.Text, f.Fix = "mail_settings", err.Error(), "Correct it; until then requests can be sent as links."
+	case server == nil:
+		f.Code, f.Text, f.Fix = "mail_missing", "There is no mail server; enrollment requests can be sent as links only.", "Set --smtp-url and --mail-from."
+	default:
+		if err := server.Check(ctx); err != nil {
+			f.Code, f.Text = "mail_unusable", fmt.Sprintf("The mail server %s cannot be used: %v.", server.Addr(), err)
+			f.Fix = "Correct --smtp-url and the password, or ask the mail server's people. Messages wait for a day."
+			break
+		}
+		f = admin.Finding{Level: admin.LevelOK, Text: fmt.Sprintf("The mail server %s takes us.", server.Addr())}
 	}
-	if server == nil {
-		return []Finding{{Warn, "There is no mail server; enrollment requests can be sent as links only.", "Set --smtp-url and --mail-from."}}
-	}
-	if err := server.Check(ctx); err != nil {
-		return []Finding{{Warn, fmt.Sprintf("The mail server %s cannot be used: %v.", server.Addr(), err), "Correct --smtp-url and the password, or ask the mail server's people. Messages wait for a day."}}
-	}
-	return []Finding{{OK, fmt.Sprintf("The mail server %s takes us.", server.Addr()), ""}}
+	return []admin.Finding{f}
 }

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"testing"
 
+	"rollcall/admin"
 	"rollcall/enroll"
 	peer "rollcall/sim/mail"
 )
@@ -124,25 +125,25 @@ func TestMailedLink(t *testing.T) {
 
 func TestExamineMail(t *testing.T) {
 	p, o := mailServer(t)
-	check := func(o Options, level Level, says string) {
+	check := func(o Options, level admin.Level, says string) {
 		t.Helper()
 		got := ExamineMail(t.Context(), o)
-		if len(got) != 1 || got[0].Level != level || !strings.Contains(got[0].What, says) || (got[0].Fix == "") != (level == OK) {
+		if len(got) != 1 || got[0].Level != level || !strings.Contains(got[0].Text, says) || (got[0].Fix == "") != (level == admin.LevelOK) {
 			t.Errorf("found %+v, want %s %q", got, level, says)
 		}
 	}
-	check(o, OK, p.Addr())
-	check(Options{}, Warn, "links only")
+	check(o, admin.LevelOK, p.Addr())
+	check(Options{}, admin.LevelWarn, "links only")
 	wrong := o
 	wrong.SMTPPasswordFile, wrong.SMTPPassword = "", "guess"
-	check(wrong, Warn, "login")
+	check(wrong, admin.LevelWarn, "login")
 	wrong.SMTPRoots = ""
-	check(wrong, Warn, "tls")
+	check(wrong, admin.LevelWarn, "tls")
 	p.Down()
-	check(o, Warn, "connect")
+	check(o, admin.LevelWarn, "connect")
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if got := ExamineMail(ended, o); got[0].Level != Warn {
+	if got := ExamineMail(ended, o); got[0].Level != admin.LevelWarn {
 		t.Errorf("found %+v", got)
 	}
 }

@@ -229,15 +229,6 @@ func defaultURL(addr net.Addr) string {
 	return "https://localhost:" + port
 }
 
-// certificateLeft is how long the first certificate of a PEM file is still good.
-func certificateLeft(path string, now time.Time) (time.Duration, error) {
-	cert, err := readCertificate(path)
-	if err != nil {
-		return 0, err
-	}
-	return cert.NotAfter.Sub(now), nil
-}
-
 // readCertificate reads the first certificate of a PEM file.
 func readCertificate(path string) (*x509.Certificate, error) {
 	b, err := os.ReadFile(path)

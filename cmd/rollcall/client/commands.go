@@ -3,6 +3,7 @@ package client
 // Commands are the subcommands of rollcall that speak to a server.
 type Commands struct {
 	Login    Login            `cmd:"" help:"Remember a server and a token for the commands below."`
+	Overview Overview         `cmd:"" help:"What needs attention, and what happened lately."`
 	Import   ImportCommands   `cmd:"" help:"CSV files that put devices on the roll."`
 	Device   DeviceCommands   `cmd:"" help:"The roll: pre-enrolled and enrolled devices."`
 	Group    GroupCommands    `cmd:"" help:"Groups of devices."`

@@ -12,15 +12,27 @@ type DecisionCommands struct {
 
 // decisionFilter narrows the decisions.
 type decisionFilter struct {
-	Serial  string `help:"Only of this device."`
-	Outcome string `help:"Only with this outcome: allow, hold, deny, error."`
-	Code    string `help:"Only with this code, such as deny.not_pre_enrolled."`
-	Since   string `help:"Not older: 24h, 7d, 2026-12-31 or RFC 3339."`
+	Serial   string `help:"Only of this device."`
+	Outcome  string `help:"Only with this outcome: allow, hold, deny, error."`
+	Code     string `help:"Only with this code, such as deny.not_pre_enrolled."`
+	Channel  string `help:"Only by this way: ota, profile, ade, account, agent, amapi."`
+	Evidence string `help:"Only with this evidence: claimed, token, signed, attested."`
+	NearMiss bool   `help:"Only refusals that look like a row of the roll and were not repaired yet."`
+	Since    string `help:"Not older: 24h, 7d, 2026-12-31 or RFC 3339."`
+	Until    string `help:"Older, likewise."`
 }
 
 func (f decisionFilter) pairs() ([]string, error) {
 	since, err := moment("--since", f.Since, -1)
-	return []string{"serial", f.Serial, "outcome", f.Outcome, "code", f.Code, "since", since}, err
+	if err != nil {
+		return nil, err
+	}
+	until, err := moment("--until", f.Until, -1)
+	near := ""
+	if f.NearMiss {
+		near = "true"
+	}
+	return []string{"serial", f.Serial, "outcome", f.Outcome, "code", f.Code, "channel", f.Channel, "evidence", f.Evidence, "near_miss", near, "since", since, "until", until}, err
 }
 
 type decisionList struct {
