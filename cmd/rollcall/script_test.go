@@ -4,11 +4,13 @@ import (
 	"context"
 	"encoding/pem"
 	"errors"
+	"net/http"
 	"os"
 	"path/filepath"
 	"regexp"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/alecthomas/kong"
 	"github.com/rogpeppe/go-internal/testscript"
@@ -16,6 +18,7 @@ import (
 	"rollcall/cmd/rollcall/app"
 	"rollcall/cmd/rollcall/client"
 	"rollcall/cmd/rollcall/stage"
+	"rollcall/sim/amapi"
 	"rollcall/sim/applepki"
 	"rollcall/sim/fleet"
 	"rollcall/sim/iphone"
@@ -42,8 +45,14 @@ type stageKey struct{}
 // its own on SQLite. Beside testscript's own commands there are:
 //
 //	phone SERIAL LINK       a simulated phone opens an enrollment link; ! where it is to be refused
+//	droid SERIAL ENTRY      a simulated Android device is set up with Google; ! where it is to be refused
+//	browse URL              a person opens a page, and is sent on
 //	capture NAME PATTERN    an environment variable from what the last command wrote
+//	until PATTERN COMMAND   runs it until its output matches
 //	scrub FILE [stderr]     what the last command wrote, without times and IDs
+//
+// The server of the script google has a simulated Google, whose key is in
+// key.json.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -51,7 +60,7 @@ func TestScripts(t *testing.T) {
 		RequireUniqueNames:  true,
 		UpdateScripts:       os.Getenv("ROLLCALL_UPDATE_SCRIPTS") != "",
 		Setup:               startServer,
-		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"phone": phone, "capture": capture, "scrub": scrub},
+		Cmds:                map[string]func(*testscript.TestScript, bool, []string){"phone": phone, "droid": droid, "browse": browse, "capture": capture, "until": until, "scrub": scrub},
 	})
 }
 
@@ -60,11 +69,23 @@ func startServer(env *testscript.Env) error {
 	if err != nil {
 		return err
 	}
-	s, err := stage.Start(context.Background(), stage.Options{Apple: sim.apple, Keys: sim.keys.Next, Change: func(o *app.Options) { o.AllowPrivateWebhooks = true }})
+	google, err := googleOf(env)
+	if err != nil {
+		return err
+	}
+	s, err := stage.Start(context.Background(), stage.Options{Apple: sim.apple, Keys: sim.keys.Next, Change: func(o *app.Options) {
+		o.AllowPrivateWebhooks = true
+		if google != nil {
+			google.options(o)
+		}
+	}})
 	if err != nil {
 		return err
 	}
 	env.Defer(s.Stop)
+	if google != nil {
+		google.roots.AddCert(s.App.Authority().Certificate())
+	}
 	env.Values[stageKey{}] = s
 	ca := filepath.Join(env.WorkDir, "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.App.Authority().Certificate().Raw}), 0o600); err != nil {
@@ -78,6 +99,55 @@ func startServer(env *testscript.Env) error {
 	env.Setenv("ROLLCALL_CA_FILE", ca)
 	env.Setenv("TZ", "UTC")
 	return os.Mkdir(home, 0o700)
+}
+
+type googleKey struct{}
+
+// googleOf is the Google of the script google; the servers of others have none.
+func googleOf(env *testscript.Env) (*google, error) {
+	if filepath.Base(env.WorkDir) != "script-google" {
+		return nil, nil
+	}
+	g, err := startGoogle()
+	if err != nil {
+		return nil, err
+	}
+	env.Defer(g.close)
+	env.Values[googleKey{}] = g
+	key, err := g.cloud.ServiceAccountKey()
+	if err != nil {
+		return nil, err
+	}
+	return g, os.WriteFile(filepath.Join(env.WorkDir, "key.json"), key, 0o600)
+}
+
+func droid(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: droid SERIAL ENTRY")
+	}
+	d, err := ts.Value(googleKey{}).(*google).cloud.AddDevice(amapi.Hardware{Serial: args[0]})
+	ts.Check(err)
+	err = d.Setup(context.Background(), args[1])
+	switch {
+	case neg && errors.Is(err, amapi.ErrRefused):
+	case neg:
+		ts.Fatalf("%s was not refused: %v", args[0], err)
+	default:
+		ts.Check(err)
+	}
+}
+
+func browse(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: browse URL")
+	}
+	browser := http.Client{Transport: ts.Value(googleKey{}).(*google).phones, Timeout: time.Minute}
+	res, err := browser.Get(args[0])
+	ts.Check(err)
+	res.Body.Close()
+	if neg != (res.StatusCode != http.StatusOK) {
+		ts.Fatalf("%s: %s", args[0], res.Status)
+	}
 }
 
 func phone(ts *testscript.TestScript, neg bool, args []string) {
@@ -107,6 +177,22 @@ func capture(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("nothing matches %s", args[1])
 	}
 	ts.Setenv(args[0], m[len(m)-1])
+}
+
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 2 || neg {
+		ts.Fatalf("usage: until PATTERN COMMAND")
+	}
+	pattern := regexp.MustCompile(`(?m)` + args[0])
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(200 * time.Millisecond) {
+		ts.Check(ts.Exec(args[1], args[2:]...))
+		if pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(deadline) {
+			ts.Fatalf("nothing came to match %s", args[0])
+		}
+	}
 }
 
 var scrubbed = []struct {
