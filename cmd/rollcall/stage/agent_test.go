@@ -177,6 +177,40 @@ func TestAgent(t *testing.T) {
 	}, withAgent(t))
 }
 
+// TestAgentRetries: a policy that failed for a reason that may pass is sent
+// again by itself, and one that failed for good is not.
+func TestAgentRetries(t *testing.T) {
+	onBoth(t, func(t *testing.T, p *play) {
+		p.androidRow("RETRY0000001", "RETRY0000002")
+		p.document("Basics", object{"restrictions": object{"camera": "deny"}})
+		words := map[string]string{"RETRY0000001": "network_unavailable", "RETRY0000002": "app_not_found"}
+		for serial, code := range words {
+			p.bind("Basics", object{"serial": serial})
+			ph := p.droid(serial)
+			ph.OnCommand("set_policy", func(n int) android.Reaction {
+				if n == 1 {
+					return android.Fail(code, "no")
+				}
+				return android.Execute
+			})
+			p.must(ph.Enroll(p.ctx, p.token(object{"serial": serial}).Token))
+			alive, stop := context.WithCancel(p.ctx)
+			ended := make(chan error, 1)
+			go func() { ended <- ph.Run(alive) }()
+			p.t.Cleanup(func() { stop(); <-ended })
+			i, _ := p.settled(serial).find("policy")
+			p.check("its words are told, and whether it has another chance", i.State == "failed" && i.RetryAt.IsZero() == (code == "app_not_found"), i)
+		}
+		p.clock.advance(6 * time.Minute)
+		p.until("the policy is there at the second try", func() bool {
+			i, _ := p.receipt("RETRY0000001").find("policy")
+			return i.State == "applied" && i.Tries == 2 && i.Reason == "retry"
+		})
+		i, _ := p.receipt("RETRY0000002").find("policy")
+		p.check("what fails for good stays so", i.State == "failed", i)
+	})
+}
+
 // TestEnrollmentTokens: tokens that are used, expired, revoked, foreign, or
 // bound to another serial.
 func TestEnrollmentTokens(t *testing.T) {
