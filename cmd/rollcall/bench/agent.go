@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -189,6 +190,9 @@ func signAgent(key *ecdsa.PrivateKey, method, path, device string, counter int64
 		"Content-Type": {"application/json"}}, err
 }
 
+// waitFor is how long an agent waits; all have to have begun by its end.
+const waitFor = 55 * time.Second
+
 // waiting lets many devices wait at the same time, each over a connection of
 // its own. Their enrollments are copies of one phone's, written in bulk.
 func (s *site) waiting(ctx context.Context, phone *android.Phone) error {
@@ -199,30 +203,46 @@ func (s *site) waiting(ctx context.Context, phone *android.Phone) error {
 	if err != nil {
 		return err
 	}
-	peak, err := s.peakDuring(ctx, func() error {
-		var lines []*line
-		defer func() { hangUp(lines) }()
-		// Each asks at once: the server does not keep connections that say
-		// nothing.
-		for i := range s.scale.Waiting {
-			header, err := signAgent(phone.Key(), http.MethodGet, agentWait, fmt.Sprintf("waiting-%d", i+1), 1, nil)
-			if err != nil {
-				return err
-			}
-			one, err := s.lines(ctx, 1)
-			if err != nil {
-				return err
-			}
-			lines = append(lines, one...)
-			request := strings.Replace(string(newWire(u.Host, agentWait+"?timeout=55", header, nil)), "PUT ", "GET ", 1)
-			if _, err := one[0].conn.Write([]byte(request)); err != nil {
-				return err
-			}
+	lines := make([]*line, s.scale.Waiting)
+	defer func() { hangUp(slices.DeleteFunc(lines, func(l *line) bool { return l == nil })) }()
+	// Each asks at once: the server does not keep connections that say nothing.
+	open := func(i int) error {
+		header, err := signAgent(phone.Key(), http.MethodGet, agentWait, fmt.Sprintf("waiting-%d", i+1), 1, nil)
+		if err != nil {
+			return err
 		}
-		return s.until(ctx, "all to wait", func() (bool, error) {
+		one, err := s.lines(ctx, 1)
+		if err != nil {
+			return err
+		}
+		lines[i] = one[0]
+		request := strings.Replace(string(newWire(u.Host, fmt.Sprintf("%s?timeout=%.0f", agentWait, waitFor.Seconds()), header, nil)), "PUT ", "GET ", 1)
+		_, err = one[0].conn.Write([]byte(request))
+		return err
+	}
+	peak, err := s.peakDuring(ctx, func() error {
+		start := time.Now()
+		errs := make([]error, enrollers)
+		var group sync.WaitGroup
+		for w := range enrollers {
+			group.Go(func() {
+				for i := w; i < len(lines) && errs[w] == nil; i += enrollers {
+					errs[w] = open(i)
+				}
+			})
+		}
+		group.Wait()
+		if err := errors.Join(errs...); err != nil {
+			return err
+		}
+		err := s.until(ctx, "all to wait", func() (bool, error) {
 			n, err := s.db.count(ctx, `SELECT count(*) FROM agents WHERE counter = 1`)
 			return n == s.scale.Waiting, err
 		})
+		if took := time.Since(start); err == nil && took >= waitFor {
+			return fmt.Errorf("bench: the last agents began to wait after %s, when the first had ended", took.Round(time.Second))
+		}
+		return err
 	})
 	s.result.Figures[memoryWaiting] = series{peak}
 	return err

@@ -242,6 +242,8 @@ func (r *report) method(b *strings.Builder) {
 - **Android Management API**: the connector against a Google in the measuring process that takes everything and counts. The change runs from the plan to the
   last device noted as assigned; the notifications are one STATUS_REPORT of each device, with which its policy is acknowledged, from storing to the last processed.
 - **Pushes**: %s rows of the outbox come due at once. The clock runs from the first push that the simulator accepts until the last result is stored.
+- **Agents that wait**: each over a TLS connection of its own, HTTP/1.1, opened 8 at a time and all waiting at once; what their handshakes and requests leave to
+  the garbage collector is part of the figure.
 - **Memory**: VmRSS of the server's process, at rest after a restart on the database with its enrolled phones.
 `, s.Phones, s.Load, s.Warm, s.Commands, s.Keys, s.Pages, thousands(float64(s.Pushes)))
 }
