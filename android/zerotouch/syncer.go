@@ -329,7 +329,6 @@ func (r *run) assignOne(ctx context.Context, d Wanted) error {
 	done := Assigned{Name: d.Name}
 	var err error
 	if d.Give {
-		done.Configuration = r.account.Configured
 		err = r.client.Apply(ctx, r.account.Customer, d.Name, r.account.Configured)
 	} else {
 		err = r.client.Remove(ctx, r.account.Customer, d.Name)
@@ -337,7 +336,9 @@ func (r *run) assignOne(ctx context.Context, d Wanted) error {
 	var google *Error
 	switch {
 	case err == nil:
-		r.assigned++
+		if r.assigned++; d.Give {
+			done.Configuration = r.account.Configured
+		}
 	case errors.As(err, &google) && (google.Code == Invalid || google.Code == NotFound):
 		done.Outcome = google.Code
 		done.RetryAt = r.Now().UTC().Add(min(deviceRetry<<min(d.Attempts, 10), lastDevice))
