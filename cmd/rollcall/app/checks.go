@@ -77,6 +77,7 @@ func Examine(ctx context.Context, o Options, store *storage.Store, now time.Time
 	examinePush(ctx, apns.NewCertificates(store, func() time.Time { return now }), &fs)
 	examineDEP(ctx, store, now, &fs)
 	examineAMAPI(ctx, store, now, &fs)
+	examineZeroTouch(ctx, store, now, &fs)
 	examineOutboxes(ctx, store, now, &fs)
 	examineRestriction(ctx, store, &fs)
 	if o.SigningCert == "" {
