@@ -150,6 +150,9 @@ func (q *request) wire(c call) (*http.Request, error) {
 		return nil, err
 	}
 	r.RequestURI, r.RemoteAddr, r.Host = r.URL.RequestURI(), q.RemoteAddr, q.Host
+	if c.Raw != nil {
+		r.ContentLength = -1 // not known: 0 would be an empty one
+	}
 	for name, value := range map[string]string{"Content-Type": c.ContentType, "Accept": c.Accept, "Idempotency-Key": c.Once} {
 		if value != "" {
 			r.Header.Set(name, value)
