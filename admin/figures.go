@@ -67,17 +67,22 @@ type FigureStore interface {
 // FigureKeeper keeps figures at hand: they are counted anew for who asks as
 // long as that is quick, and in the background otherwise.
 type FigureKeeper struct {
-	Store FigureStore
-	// Quick is how long a count may take to be made while somebody waits.
-	Quick time.Duration
-	Now   func() time.Time
-	Log   *slog.Logger
+	store FigureStore
+	quick time.Duration
+	now   func() time.Time
+	log   *slog.Logger
 
-	counting sync.Mutex // one count at a time
+	counting chan struct{} // holds one token: one count at a time
 	mu       sync.Mutex
 	last     Figures
 	began    time.Time // when the last count began
 	cost     time.Duration
+}
+
+// NewFigureKeeper makes a keeper; quick is how long a count may take to be made
+// while somebody waits.
+func NewFigureKeeper(store FigureStore, quick time.Duration, now func() time.Time, log *slog.Logger) *FigureKeeper {
+	return &FigureKeeper{store: store, quick: quick, now: now, log: log, counting: make(chan struct{}, 1)}
 }
 
 const (
@@ -91,7 +96,7 @@ const (
 func (k *FigureKeeper) Run(ctx context.Context) error {
 	for {
 		if _, err := k.count(ctx); err != nil && ctx.Err() == nil {
-			k.Log.WarnContext(ctx, "figures of the overview not counted", "error", err)
+			k.log.WarnContext(ctx, "figures of the overview not counted", "error", err)
 		}
 		k.mu.Lock()
 		rest := max(figuresAge, figuresShare*k.cost)
@@ -109,7 +114,7 @@ func (k *FigureKeeper) Figures(ctx context.Context) (Figures, error) {
 	k.mu.Lock()
 	last, cost := k.last, k.cost
 	k.mu.Unlock()
-	if last.At.IsZero() || cost <= k.Quick {
+	if last.At.IsZero() || cost <= k.quick {
 		return k.count(ctx)
 	}
 	return last, nil
@@ -119,14 +124,18 @@ func (k *FigureKeeper) Figures(ctx context.Context) (Figures, error) {
 // asked for.
 func (k *FigureKeeper) count(ctx context.Context) (Figures, error) {
 	asked := time.Now()
-	k.counting.Lock()
-	defer k.counting.Unlock()
+	select {
+	case k.counting <- struct{}{}:
+	case <-ctx.Done():
+		return Figures{}, ctx.Err()
+	}
+	defer func() { <-k.counting }()
 	began := time.Now()
 	if last, at := k.begun(); at.After(asked) {
 		return last, nil
 	}
-	now := k.Now().UTC()
-	f, err := k.Store.Figures(ctx, now, firstDay(now, MaxFigureDays))
+	now := k.now().UTC()
+	f, err := k.store.Figures(ctx, now, firstDay(now, MaxFigureDays))
 	if err != nil {
 		return Figures{}, err
 	}

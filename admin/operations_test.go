@@ -167,7 +167,7 @@ func brokenAPI(t *testing.T) (*API, map[Role]string) {
 	return &API{
 		Roll: enroll.NewRoll(brokenRoll{}, nil), Imports: importer.New(brokenImports{}, nil, nil), Requests: enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), Codes: enroll.NewCodes(enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), nil, nil), Gate: enroll.NewGate(brokenGate{}, nil), Restrictions: enroll.NewRestrictions(brokenRestrictions{}, brokenGate{}, nil), Approvals: enroll.NewApprovals(brokenApprovals{}, enroll.NewRoll(brokenRoll{}, nil), nil),
 		EnrollmentTokens: &android.Tokens{Store: brokenEnrollments{}},
-		DEP:              dep.NewAccounts(brokenDEP{}, nil, func() {}, nil), Decisions: brokenDecisions{}, Figures: &FigureKeeper{Store: broken{}, Now: time.Now}, Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, History: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens,
+		DEP:              dep.NewAccounts(brokenDEP{}, nil, func() {}, nil), Decisions: brokenDecisions{}, Figures: NewFigureKeeper(broken{}, 0, time.Now, slog.New(slog.DiscardHandler)), Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, History: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens,
 		Mobileconfig: func([]byte) (document.Profile, error) { return document.Profile{}, errLeaky }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, secrets
 }

@@ -30,14 +30,14 @@ func TestOverview(t *testing.T) {
 		"attention.0.code=push_certificate_missing", "attention.0.severity=fail", "attention.0.since=2026-05-04T10:00:00Z", "attention.0.object=apple",
 		"attention.1.code=restriction_off", "attention.1.hint=Turn it on.", "attention.1.since=", "attention.2=", "attempts_per_day.0.day=2026-04-05", "attempts_per_day.29.day=2026-05-04", "attempts_per_day.30=")
 	s.do("PUT /devices/C39XK1ABCD01", `{"platform":"ios","ownership":"corporate"}`).want(201)
-	s.do("PUT /devices/C39XK1ABCD02", `{"platform":"ios","ownership":"corporate","expires_at":"2026-05-20T00:00:00Z"}`).want(201)
+	s.do("PUT /devices/C39XK1ABCD02", `{"platform":"ios","ownership":"corporate"}`).want(201)
 	s.do("PUT /settings/enrollment-restrictions", `{"pre_enrolled_devices_only":"enforce"}`).want(200)
 	s.enroll(s.arrive("C39XK1ABCD01"))
 	s.arrive("NOBODY1")
 	s.now = s.now.AddDate(0, 0, 8)
 	s.arrive("NOBODY1")
 	s.arrive("NOBODY2")
-	s.do("GET /overview?days=9", "").want(200).is("tiles.pre_enrolled=1", "tiles.enrolled=1", "tiles.refused_7_days=2", "tiles.expiring_30_days=1",
+	s.do("GET /overview?days=9", "").want(200).is("tiles.pre_enrolled=1", "tiles.enrolled=1", "tiles.refused_7_days=2",
 		"attempts_per_day.0.day=2026-05-04", "attempts_per_day.0.admitted=1", "attempts_per_day.0.refused=1", "attempts_per_day.8.refused=2", "attempts_per_day.8.admitted=0",
 		"refusals.0.code=deny.not_pre_enrolled", "refusals.0.count=3", "refusals.1=",
 		"funnel.imported=2", "funnel.invited=0", "funnel.admitted=1", "funnel.first_check_in=1", "funnel.policy_complete=0").says(enroll.DenyNotPreEnrolled.Reason().Admin)
@@ -84,7 +84,7 @@ func (s *slowFigures) Figures(_ context.Context, now, _ time.Time) (admin.Figure
 
 func TestFigureKeeper(t *testing.T) {
 	keeper := func(s *slowFigures) *admin.FigureKeeper {
-		return &admin.FigureKeeper{Store: s, Quick: 20 * time.Millisecond, Now: time.Now, Log: slog.New(slog.DiscardHandler)}
+		return admin.NewFigureKeeper(s, 20*time.Millisecond, time.Now, slog.New(slog.DiscardHandler))
 	}
 	ask := func(t *testing.T, k *admin.FigureKeeper, want int) {
 		t.Helper()

@@ -67,7 +67,7 @@ func newServer(t *testing.T) *server {
 	s := &server{t: t, store: store, tokens: map[admin.Role]string{}, push: &pushCertificates{}, now: time.Date(2026, 5, 4, 10, 0, 0, 0, time.UTC)}
 	clock := func() time.Time { return s.now }
 	s.api = &admin.API{
-		Roll: enroll.NewRoll(store, clock), Requests: enroll.NewRequests(store, store, clock), Codes: enroll.NewCodes(enroll.NewRequests(store, store, clock), store, make([]byte, 32)), Gate: enroll.NewGate(store, clock), Decisions: store, Figures: &admin.FigureKeeper{Store: store, Quick: time.Hour, Now: clock}, Restrictions: enroll.NewRestrictions(store, store, clock), Approvals: enroll.NewApprovals(store, enroll.NewRoll(store, clock), clock),
+		Roll: enroll.NewRoll(store, clock), Requests: enroll.NewRequests(store, store, clock), Codes: enroll.NewCodes(enroll.NewRequests(store, store, clock), store, make([]byte, 32)), Gate: enroll.NewGate(store, clock), Decisions: store, Figures: admin.NewFigureKeeper(store, time.Hour, clock, logger(t)), Restrictions: enroll.NewRestrictions(store, store, clock), Approvals: enroll.NewApprovals(store, enroll.NewRoll(store, clock), clock),
 		Policies: store, Deliveries: store, Queue: store, History: store, Commands: &mdm.Commander{Enrollments: store, Queue: store, Now: clock}, PushCertificates: s.push, Tokens: store,
 		Mobileconfig: mdm.ParseMobileconfig, PublicURL: "https://mdm.example.com/", Kick: func() { s.kicks++ }, Now: clock, Logger: logger(t),
 		Imports: importer.New(store, clock, logger(t)), Audit: store, Events: store, Webhooks: store, Answers: store, Snapshots: store, Atomic: store,

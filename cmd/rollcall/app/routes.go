@@ -94,7 +94,7 @@ func (a *App) newAPI(roll *enroll.Roll, gate *enroll.Gate) http.Handler {
 		Queue: a.store, History: a.store, Commands: a.commandsOf(), PushCertificates: a.certificates, Mail: a.sender, Tokens: a.store, Mobileconfig: mdm.ParseMobileconfig,
 		Organization: a.opts.Organization, PublicURL: a.publicURL, Kick: func() { a.evaluator.Kick(); a.deliverer.Kick(); a.wakeAll(); a.sender.Kick(); a.hooks.Kick() }, Now: a.now, Logger: a.log}
 	a.wireEvents(api)
-	a.figures = &admin.FigureKeeper{Store: a.store, Quick: 20 * time.Millisecond, Now: a.now, Log: a.log}
+	a.figures = admin.NewFigureKeeper(a.store, 20*time.Millisecond, a.now, a.log)
 	api.Figures, api.Examiner = a.figures, a
 	api.DEP = a.accounts
 	api.EnrollmentTokens, api.Provisioning = &android.Tokens{Store: a.store, Now: a.now}, a.provisioning
