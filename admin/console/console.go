@@ -78,6 +78,7 @@ func (c *Console) routes() []route {
 	var all []route
 	for _, area := range [][]route{
 		devicePages,
+		importPages,
 	} {
 		all = append(all, area...)
 	}
