@@ -70,7 +70,7 @@ func (im *Imports) Upload(ctx context.Context, up Upload) (imp enroll.Import, ex
 	src := io.TeeReader(io.LimitReader(up.File, im.limits.Bytes+1), io.MultiWriter(sum, &nature))
 	chunk := make([]byte, chunkSize)
 	for seq := 0; ; seq++ {
-		n, err := io.ReadFull(src, chunk)
+		n, err := fill(src, chunk)
 		if nature.Size > im.limits.Bytes {
 			return enroll.Import{}, false, wrong("file_too_large", "the file is larger than %d bytes", im.limits.Bytes).WithHint("Split it into several files.")
 		}
@@ -79,8 +79,11 @@ func (im *Imports) Upload(ctx context.Context, up Upload) (imp enroll.Import, ex
 				return enroll.Import{}, false, err
 			}
 		}
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		if errors.Is(err, io.EOF) {
 			break
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) { // a body that breaks off
+			return enroll.Import{}, false, wrong("upload_broken", "the file did not arrive whole, so nothing of it was kept").WithHint("Upload it again.")
 		}
 		if err != nil {
 			return enroll.Import{}, false, err
@@ -93,6 +96,17 @@ func (im *Imports) Upload(ctx context.Context, up Upload) (imp enroll.Import, ex
 	imp, existed, err = im.FinishUpload(ctx, imp, up.Again)
 	im.kick()
 	return imp, existed, err
+}
+
+// fill reads until p is full. Other than io.ReadFull it keeps the end of a file
+// and that of a broken connection, io.ErrUnexpectedEOF, apart.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for n < len(p) && err == nil {
+		var more int
+		more, err = r.Read(p[n:])
+		n += more
+	}
+	return n, err
 }
 
 // resolve completes options and checks them. A saved preset is laid under

@@ -599,13 +599,18 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if _, _, err := im.Upload(w.ctx, importer.Upload{File: broken(), Options: options()}); !errors.Is(err, boom) {
 				w.Fatalf("error %v", err)
 			}
+			boom = io.ErrUnexpectedEOF // as of a connection that ends before its content does
+			var known *enroll.Error
+			if _, _, err := im.Upload(w.ctx, importer.Upload{File: broken(), Options: options()}); !errors.As(err, &known) || known.Code != "upload_broken" {
+				w.Fatalf("error %v", err)
+			}
 			if all, err := im.Imports(w.ctx, enroll.Page{}); err != nil || len(all) != 0 {
 				w.Fatalf("half a file is an import: %+v, %v", all, err)
 			}
 			if n, err := w.DropUploads(w.ctx, time.Now().Add(-time.Hour)); err != nil || n != 0 {
 				w.Errorf("dropped %d that may still arrive, %v", n, err)
 			}
-			if n, err := w.DropUploads(w.ctx, time.Now().Add(time.Hour)); err != nil || n != 1 {
+			if n, err := w.DropUploads(w.ctx, time.Now().Add(time.Hour)); err != nil || n != 2 {
 				w.Errorf("dropped %d, %v", n, err)
 			}
 		},
