@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"time"
@@ -49,12 +50,18 @@ func viewForecast(f enroll.Forecast) *body[forecastView] {
 // forecast is beside the settings, which are changed after a look at it.
 func (r routes) forecast(op func(id, method, path, summary, description string) huma.Operation) {
 	type readForecast struct {
-		Days int `query:"days" minimum:"1" maximum:"90" default:"7" doc:"How many days to look back."`
+		Days     int                    `query:"days" minimum:"1" maximum:"90" default:"7" doc:"How many days to look back."`
+		Mode     enroll.Mode            `query:"pre_enrolled_devices_only" enum:"off,audit,enforce" default:"enforce" doc:"The mode that is thought of."`
+		Unlisted enroll.UnlistedDevices `query:"unlisted_devices" enum:"refuse,hold" doc:"Left out: as it is set."`
+		Evidence enroll.Evidence        `query:"required_evidence" enum:"claimed,token,signed,attested" doc:"Left out: as it is set."`
 	}
 	add(r, RoleViewer, op("get-enrollment-forecast", http.MethodGet, "/forecast", "Forecast what enforcing would refuse",
-		"What pre_enrolled_devices_only = enforce would answer, with the settings, rules and roll of now, to the devices that arrived lately, each counted once."),
+		"What pre_enrolled_devices_only = enforce, or the settings that are given, would answer, with the other settings, rules and roll of now, to the devices that arrived lately, each counted once. Limits and owners of users are not looked at."),
 		func(ctx context.Context, in *readForecast) (*body[forecastView], error) {
-			f, err := r.a.Restrictions.Forecast(ctx, in.Days)
+			f, err := r.a.Restrictions.Forecast(ctx, in.Days, func(s *enroll.Settings) {
+				s.PreEnrolledDevicesOnly = in.Mode
+				s.UnlistedDevices, s.RequiredEvidence = cmp.Or(in.Unlisted, s.UnlistedDevices), cmp.Or(in.Evidence, s.RequiredEvidence)
+			})
 			if err != nil {
 				return nil, err
 			}

@@ -233,6 +233,10 @@ func TestForecast(t *testing.T) {
 	s.attempt("STRANGER1", enroll.AllowOpen)
 	s.do("GET /settings/enrollment-restrictions/forecast", "").want(200).is("devices=3", "admitted=1", "refused.0.code=deny.not_pre_enrolled", "refused.0.devices=2",
 		"items.0.serial=STRANGER1", "items.0.was=allow.open", "items.1.serial=C39XK1ABCDO1", "more=false", "since=2026-04-28T10:00:00Z")
+	for ask, want := range map[string]string{"pre_enrolled_devices_only=off": "admitted=3", "pre_enrolled_devices_only=audit": "admitted=3", "unlisted_devices=hold": "refused.0.code=hold.pending_approval",
+		"pre_enrolled_devices_only=off&required_evidence=attested": "refused.0.code=deny.evidence_too_weak"} {
+		s.do("GET /settings/enrollment-restrictions/forecast?"+ask, "").want(200).is(want)
+	}
 	s.now = s.now.Add(6*24*time.Hour + time.Minute)
 	s.do("GET /settings/enrollment-restrictions/forecast?days=7", "").want(200).is("devices=1")
 	s.do("GET /settings/enrollment-restrictions/forecast?days=0", "").want(422)

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// Forecast is what enforcing Pre-enrolled Devices Only with the rules of today
-// would have done to the devices that arrived lately.
+// Forecast is what settings that are thought of would have done, with the rules
+// of today, to the devices that arrived lately.
 type Forecast struct {
 	Since    time.Time
 	Devices  int // that arrived
@@ -43,10 +43,11 @@ const (
 	maxForecastLists = 100
 )
 
-// Forecast looks at the last attempt of each device within some days. It does
-// not ask again what belonged to that attempt alone: a request that has been
-// used since was good then.
-func (r *Restrictions) Forecast(ctx context.Context, days int) (Forecast, error) {
+// Forecast looks at the last attempt of each device within some days. change
+// makes the settings that are thought of out of those of today. It does not ask
+// again what belonged to that attempt alone: a request that has been used since
+// was good then, and who came with it is not looked at.
+func (r *Restrictions) Forecast(ctx context.Context, days int, change func(*Settings)) (Forecast, error) {
 	if days < 1 || days > MaxForecastDays {
 		return Forecast{}, Errorf(KindInvalid, "days_range", "%d days are not possible", days).WithHint("Use 1 to %d.", MaxForecastDays)
 	}
@@ -55,6 +56,7 @@ func (r *Restrictions) Forecast(ctx context.Context, days int) (Forecast, error)
 	refused := map[Code]int{}
 	more, err := r.store.Review(ctx, f.Since, maxForecast, func(d Decision, k Known) {
 		f.Devices++
+		change(&k.Settings)
 		code := foresee(d, k, now)
 		if code.Outcome() == OutcomeAllow {
 			f.Admitted++
@@ -91,12 +93,14 @@ func (r *Restrictions) Forecast(ctx context.Context, days int) (Forecast, error)
 	return f, nil
 }
 
-// foresee is what an attempt like a recorded one would be answered now, if
-// Pre-enrolled Devices Only were enforced.
+// Enforcing changes settings to what enforcing Pre-enrolled Devices Only makes
+// of them.
+func Enforcing(s *Settings) { s.PreEnrolledDevicesOnly = ModeEnforce }
+
+// foresee is what an attempt like a recorded one would be answered now.
 func foresee(d Decision, k Known, now time.Time) Code {
 	if d.Outcome == OutcomeDeny && (strings.HasPrefix(string(d.Code), "deny.token_") || d.Code == DenyIdentityConflict || d.Code == DenyUserMismatch) {
 		return d.Code
 	}
-	k.Settings.PreEnrolledDevicesOnly = ModeEnforce
 	return Evaluate(Attempt{At: now, Channel: d.Channel, Platform: d.Platform, Serial: d.Serial, Evidence: d.Evidence, Facts: d.Facts}, k).Code
 }

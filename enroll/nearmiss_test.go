@@ -152,7 +152,7 @@ func TestForecast(t *testing.T) {
 	s.reviewed[0].Outcome, s.reviewed[0].Code = OutcomeDeny, DenyTokenRevoked
 	s.reviewed[1].Outcome, s.reviewed[1].Code = OutcomeDeny, DenyBlocked // it was; now it is not
 	g := &gateStore{open: []Device{*row(func(d *Device) { d.Serial = "C02XK1CB" })}}
-	f, err := restrictionsOf(s, g).Forecast(t.Context(), 7)
+	f, err := restrictionsOf(s, g).Forecast(t.Context(), 7, Enforcing)
 	if err != nil || f.Devices != maxForecastLists+3 || f.Admitted != 0 || !f.More || len(f.Listed) != maxForecastLists || s.since != noon.AddDate(0, 0, -7) {
 		t.Fatalf("%+v, %v", f, err)
 	}
@@ -166,7 +166,7 @@ func TestForecast(t *testing.T) {
 		t.Error("a forecast changed the settings")
 	}
 	for _, days := range []int{0, -1, MaxForecastDays + 1} {
-		_, err := restrictionsOf(s, g).Forecast(t.Context(), days)
+		_, err := restrictionsOf(s, g).Forecast(t.Context(), days, Enforcing)
 		wantError(t, err, KindInvalid, "days_range")
 	}
 }

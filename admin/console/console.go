@@ -79,6 +79,7 @@ func (c *Console) routes() []route {
 	for _, area := range [][]route{
 		devicePages,
 		importPages,
+		enrollmentPages,
 	} {
 		all = append(all, area...)
 	}

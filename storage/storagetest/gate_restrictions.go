@@ -313,7 +313,7 @@ func testRestrictions(t *testing.T, open func(t *testing.T) *storage.Store) {
 			}
 			w.device("LISTED")
 			r := enroll.NewRestrictions(w.Store, w.Store, func() time.Time { return at(1).AddDate(0, 0, 7) })
-			f, err := r.Forecast(w.ctx, 7)
+			f, err := r.Forecast(w.ctx, 7, enroll.Enforcing)
 			w.ok(err)
 			want := []enroll.ForecastCode{{Code: enroll.DenyNotPreEnrolled, Devices: 1}, {Code: enroll.DenyTokenExpired, Devices: 1}}
 			if diff := cmp.Diff(want, f.Refused); diff != "" || f.Devices != 3 || f.Admitted != 1 || f.More || len(f.Listed) != 2 || f.Listed[0].Serial != "STRANGER" || f.Listed[0].Was != enroll.AllowOpen {
@@ -321,7 +321,7 @@ func testRestrictions(t *testing.T, open func(t *testing.T) *storage.Store) {
 			}
 			_, _, err = r.PutRule(w.ctx, enroll.Rule{Name: "new systems", Enabled: true, Action: enroll.RuleDeny, Conditions: enroll.Conditions{OSMinimum: "18"}})
 			w.ok(err)
-			if f, err = r.Forecast(w.ctx, 7); err != nil || f.Admitted != 0 || f.Refused[0] != (enroll.ForecastCode{Code: enroll.DenyOSVersion, Devices: 2}) {
+			if f, err = r.Forecast(w.ctx, 7, enroll.Enforcing); err != nil || f.Admitted != 0 || f.Refused[0] != (enroll.ForecastCode{Code: enroll.DenyOSVersion, Devices: 2}) {
 				w.Fatalf("with the rule: %+v, %v", f, err)
 			}
 			seen := 0

@@ -86,12 +86,15 @@ func writeDecision(r record, fields []column) error {
 }
 
 type gateForecast struct {
-	Days int `help:"How many days to look back." default:"7"`
+	Days     int    `help:"How many days to look back." default:"7"`
+	Mode     string `help:"What Pre-enrolled Devices Only is thought to be: off, audit or enforce." enum:"off,audit,enforce" default:"enforce"`
+	Unlisted string `help:"What is thought to become of devices that are not on the roll: refuse or hold. Default: as it is set."`
+	Evidence string `help:"How well devices are thought to have to prove their serial. Default: as it is set."`
 }
 
 // Run implements the command.
 func (c *gateForecast) Run(ctx context.Context, s *Session) error {
-	raw, err := s.do(ctx, get("/settings/enrollment-restrictions/forecast", filter("days", strconv.Itoa(c.Days))))
+	raw, err := s.do(ctx, get("/settings/enrollment-restrictions/forecast", filter("days", strconv.Itoa(c.Days), "pre_enrolled_devices_only", c.Mode, "unlisted_devices", c.Unlisted, "required_evidence", c.Evidence)))
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,119 @@
+package console
+
+import (
+	"html/template"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"rollcall/admin"
+	"rollcall/android"
+)
+
+// enrollmentPages is the area about who may enroll, and by which way.
+var enrollmentPages = slices.Concat(
+	[]route{get("/enrollment", func(q *request) error {
+		q.redirect("/enrollment/restrictions")
+		return nil
+	})},
+	restrictionPages, rulePages,
+)
+
+var enrollmentTabs = []tab{
+	{"/enrollment/restrictions", "enrollment.tab.restrictions", "get-enrollment-restrictions"},
+}
+
+// enrollment answers with a page of the area.
+func (q *request) enrollment(name string, v view) error {
+	v.Area, v.Tabs = "enrollment", enrollmentTabs
+	return q.page(name, v)
+}
+
+// whole is a number that was typed. What is none goes to the API as it is, which
+// says what is wrong with it.
+func whole(typed string) any {
+	if n, err := strconv.Atoi(typed); err == nil {
+		return n
+	}
+	return typed
+}
+
+// words are the entries of a list that was typed, by lines or commas.
+func words(typed string) []string {
+	return listed(typed, func(r rune) bool { return r == ',' || r == ';' || r == '\n' || r == '\r' || r == '\t' || r == ' ' })
+}
+
+// lines are the entries of a list that may hold commas and spaces.
+func lines(typed string) []string {
+	return listed(typed, func(r rune) bool { return r == '\n' || r == '\r' })
+}
+
+func listed(typed string, between func(rune) bool) []string {
+	var out []string
+	for _, w := range strings.FieldsFunc(typed, between) {
+		if w = strings.TrimSpace(w); w != "" {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// given leaves out what is empty, so that the API takes it for not said.
+func given(fields map[string]any) map[string]any {
+	for name, v := range fields {
+		if v == "" || v == nil {
+			delete(fields, name)
+		}
+	}
+	return fields
+}
+
+// place puts a refusal at the field it is about, by its code: codes and JSON
+// pointers. What the API has placed itself stays there.
+func (p *problem) place(pairs ...string) *problem {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if p.Code == pairs[i] && len(p.Errors) == 0 {
+			p.Errors = append(p.Errors, admin.ProblemDetail{Pointer: pairs[i+1], Code: p.Code, Detail: p.Detail, Hint: p.Hint})
+		}
+	}
+	return p
+}
+
+// groupNames are all groups, for lists to choose from.
+func (q *request) groupNames(static bool) ([]string, error) {
+	var groups struct {
+		Items []struct {
+			Name string `json:"name"`
+			Rule any    `json:"rule"`
+		} `json:"items"`
+	}
+	if err := q.get("/groups", nil, &groups); err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, g := range groups.Items {
+		if !static || g.Rule == nil {
+			out = append(out, g.Name)
+		}
+	}
+	return out, nil
+}
+
+// qrCode is a code as a drawing that is part of the page.
+func qrCode(content string) (template.HTML, error) {
+	code, err := android.NewQR(content)
+	return template.HTML(code.SVG()), err
+}
+
+// query makes the parameters of a call out of names and values; empty ones are
+// left out.
+func query(pairs ...string) url.Values {
+	out := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			out.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return out
+}
