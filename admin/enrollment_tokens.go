@@ -23,6 +23,7 @@ type enrollmentTokenView struct {
 	Group      string           `json:"group,omitempty" doc:"That devices join."`
 	UserID     string           `json:"user_id,omitempty" doc:"Who enrolls with it; owner of rows that have none."`
 	DeviceID   string           `json:"device_id,omitempty" doc:"The one row it is good for."`
+	Serial     string           `json:"serial,omitempty" doc:"Of that row."`
 	RequestID  string           `json:"request_id,omitempty" doc:"The enrollment request it was made for."`
 	CreatedBy  string           `json:"created_by,omitempty"`
 	CreatedAt  time.Time        `json:"created_at"`
@@ -31,8 +32,27 @@ type enrollmentTokenView struct {
 	RevokedAt  time.Time        `json:"revoked_at,omitzero"`
 }
 
-func (a *API) viewEnrollmentToken(t android.Token) enrollmentTokenView {
-	return enrollmentTokenView{ID: t.ID, Name: t.Name, State: t.State(a.now()), MaxUses: t.MaxUses, Uses: t.Uses, Ownership: t.Ownership, Group: t.Group, UserID: t.UserID, DeviceID: t.DeviceID,
+// viewEnrollmentTokens names the rows that tokens are bound to.
+func (a *API) viewEnrollmentTokens(ctx context.Context, tokens ...android.Token) (map[string]enrollmentTokenView, error) {
+	var bound []string
+	for _, t := range tokens {
+		if t.DeviceID != "" {
+			bound = append(bound, t.DeviceID)
+		}
+	}
+	serials, err := a.Roll.Serials(ctx, bound)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]enrollmentTokenView{}
+	for _, t := range tokens {
+		out[t.ID] = a.viewEnrollmentToken(t, serials[t.DeviceID])
+	}
+	return out, nil
+}
+
+func (a *API) viewEnrollmentToken(t android.Token, serial string) enrollmentTokenView {
+	return enrollmentTokenView{ID: t.ID, Name: t.Name, State: t.State(a.now()), MaxUses: t.MaxUses, Uses: t.Uses, Ownership: t.Ownership, Group: t.Group, UserID: t.UserID, DeviceID: t.DeviceID, Serial: serial,
 		RequestID: t.RequestID, CreatedBy: t.CreatedBy, CreatedAt: utc(t.CreatedAt), ExpiresAt: utc(t.ExpiresAt), LastUsedAt: utc(t.LastUsedAt), RevokedAt: utc(t.RevokedAt)}
 }
 
@@ -109,21 +129,33 @@ func (r routes) enrollmentTokens() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[enrollmentTokenView]]{listOf(tokens, p, func(t android.Token) string { return t.ID }, a.viewEnrollmentToken)}, nil
+			views, err := a.viewEnrollmentTokens(ctx, tokens...)
+			if err != nil {
+				return nil, err
+			}
+			return &body[list[enrollmentTokenView]]{listOf(tokens, p, func(t android.Token) string { return t.ID }, func(t android.Token) enrollmentTokenView { return views[t.ID] })}, nil
 		})
 
 	type one struct {
 		ID string `path:"id" maxLength:"64"`
 	}
+	// single answers a token that was read or changed.
+	single := func(ctx context.Context, t android.Token, err error) (*body[enrollmentTokenView], error) {
+		if err != nil {
+			return nil, err
+		}
+		views, err := a.viewEnrollmentTokens(ctx, t)
+		return &body[enrollmentTokenView]{views[t.ID]}, err
+	}
 	add(r, RoleViewer, op("get-enrollment-token", http.MethodGet, "/{id}", "Read an enrollment token", ""),
 		func(ctx context.Context, in *one) (*body[enrollmentTokenView], error) {
 			t, err := a.EnrollmentTokens.Store.EnrollmentToken(ctx, in.ID)
-			return &body[enrollmentTokenView]{a.viewEnrollmentToken(t)}, err
+			return single(ctx, t, err)
 		})
 	add(r, RoleOperator, op("revoke-enrollment-token", http.MethodDelete, "/{id}", "Revoke an enrollment token", "It stops working at once; devices that enrolled with it stay."),
 		func(ctx context.Context, in *one) (*body[enrollmentTokenView], error) {
 			t, err := a.EnrollmentTokens.Store.RevokeEnrollmentToken(ctx, in.ID, a.now().UTC())
-			return &body[enrollmentTokenView]{a.viewEnrollmentToken(t)}, err
+			return single(ctx, t, err)
 		})
 
 	type create struct {
@@ -146,6 +178,7 @@ func (r routes) enrollmentTokens() {
 		if err := checkName("token", b.Name); err != nil {
 			return nil, err
 		}
+		serial := ""
 		t := android.Token{Name: b.Name, MaxUses: 1, ExpiresAt: b.ExpiresAt.UTC(), Group: b.Group, Ownership: b.Ownership}
 		if call, ok := enroll.CallOf(ctx); ok {
 			t.CreatedBy = call.ActorName
@@ -158,7 +191,7 @@ func (r routes) enrollmentTokens() {
 			if err != nil {
 				return nil, err
 			}
-			t.DeviceID = d.ID
+			t.DeviceID, serial = d.ID, d.Serial
 		}
 		if b.User != nil {
 			u, err := a.Roll.UserByEmail(ctx, cmp.Or(b.User.Domain, enroll.DefaultDomain), b.User.Email)
@@ -175,7 +208,7 @@ func (r routes) enrollmentTokens() {
 			return nil, err
 		}
 		payloads, err := a.payloads(secret, b.Setup)
-		return &body[newEnrollmentTokenView]{newEnrollmentTokenView{a.viewEnrollmentToken(t), secret, payloads}}, err
+		return &body[newEnrollmentTokenView]{newEnrollmentTokenView{a.viewEnrollmentToken(t, serial), secret, payloads}}, err
 	})
 
 	type payloads struct {

@@ -17,11 +17,14 @@ var enrollmentPages = slices.Concat(
 		q.redirect("/enrollment/restrictions")
 		return nil
 	})},
-	restrictionPages, rulePages,
+	restrictionPages, rulePages, requestPages, approvalPages, tokenPages,
 )
 
 var enrollmentTabs = []tab{
 	{"/enrollment/restrictions", "enrollment.tab.restrictions", "get-enrollment-restrictions"},
+	{"/enrollment/requests", "enrollment.tab.requests", "list-requests"},
+	{"/enrollment/approvals", "enrollment.tab.approvals", "list-approvals"},
+	{"/enrollment/tokens", "enrollment.tab.tokens", "list-enrollment-tokens"},
 }
 
 // enrollment answers with a page of the area.

@@ -95,3 +95,94 @@ func (h *house) ruleOrder(t *testing.T, want ...string) {
 		t.Errorf("the rules are %q, want %q", names, want)
 	}
 }
+
+// TestEnrollmentRequests: requests are made by link and by mail, sent again,
+// given a code, and cancelled.
+func TestEnrollmentRequests(t *testing.T) {
+	h := newHouse(t)
+	for _, serial := range []string{"REQ000000001", "REQ000000002"} {
+		h.API(http.MethodPut, "/devices/"+serial, map[string]any{"platform": "ios", "ownership": "corporate"}, nil)
+	}
+	ann := h.As(admin.RoleOperator)
+	const path = "/console/enrollment/requests"
+	h.As(admin.RoleViewer).Get(path).Wants(http.StatusOK, "There is no such request.").Lacks("New requests Export")
+	ann.Get(path).Follow("New requests").Form("Send").Set("via", "link").Send().Wants(http.StatusUnprocessableEntity, "either serials or a group has to be given")
+	g := ann.Get(path+"/new").Form("Send").Set("serials", "REQ000000001\nNOTTHERE0001").Set("via", "link").Send().Wants(http.StatusNotFound, "NOTTHERE0001")
+	sent := g.Form("Send").Set("serials", "req000000001, REQ000000002").Set("via", "link")
+	g = sent.Send().Wants(http.StatusOK, "Links of 2 requests", "shown here and never again", "REQ000000001", h.Stage.URL()+"/enroll/r/")
+	if n := strings.Count(g.Body, "<svg"); n != 2 {
+		t.Errorf("%d codes", n)
+	}
+	if again := sent.Send(); again.Text() != g.Text() {
+		t.Error("sent twice, it was done twice")
+	}
+	ann.Get(path+"/new").Form("Send").Set("serials", "REQ000000001").Set("via", "email").Send().Wants(http.StatusConflict, "no mail server to send with", "or use link")
+	g = ann.Get(path+"?state=sent").Wants(http.StatusOK, "REQ000000001", "link, handed over by you", "by operator").Follow("REQ000000002").Wants(http.StatusOK, "No message was sent")
+	g.Form("Make a code").Send().Wants(http.StatusOK, "The code of this request", "never again")
+	g.Form("Send again").Set("via", "sms").Send().Wants(http.StatusConflict, "no SMS gateway to send with").Form("Send again").Set("via", "link").Send().Wants(http.StatusOK, "Link of 1 request", "/enroll/r/")
+	g.Follow("Cancel the request").Form("Cancel the request").Send().Wants(http.StatusOK, "its links are dead", "cancelled").Lacks("Make a code")
+	ann.Get(path+"?state=cancelled").Wants(http.StatusOK, "REQ000000002").Lacks("REQ000000001")
+	if csv := ann.Get(path + ".csv?state=sent"); csv.Status != http.StatusOK || !strings.Contains(csv.Body, "REQ000000001") || strings.Contains(csv.Body, "REQ000000002") {
+		t.Errorf("%d %s", csv.Status, csv.Body)
+	}
+	h.As(admin.RoleViewer).Get(path + "?serial=REQ000000001").Wants(http.StatusOK).Follow("REQ000000001").Wants(http.StatusOK).Lacks("Send again")
+	ann.Get(path+"?serial=NOTTHERE0001").Wants(http.StatusNotFound, "NOTTHERE0001")
+}
+
+// TestEnrollmentApprovals: what becomes of devices that the gate held.
+func TestEnrollmentApprovals(t *testing.T) {
+	h := newHouse(t)
+	h.As(admin.RoleViewer).Get("/console/enrollment/approvals").Wants(http.StatusOK, "none is held at present")
+	h.API(http.MethodPut, "/settings/enrollment-restrictions", map[string]any{"pre_enrolled_devices_only": "enforce", "unlisted_devices": "hold"}, nil)
+	h.API(http.MethodPut, "/devices/C39XK1ABCD01", map[string]any{"platform": "ios", "ownership": "corporate", "name": "Ann's"}, nil)
+	h.API(http.MethodPost, "/groups", map[string]any{"name": "Berlin"}, nil)
+	for _, serial := range []string{"C39XK1ABCDO1", "HELD00000001", "HELD00000002", "HELD00000003"} {
+		if h.arrive(serial) == nil {
+			t.Fatalf("%s was let in", serial)
+		}
+	}
+	ann := h.As(admin.RoleOperator)
+	const path = "/console/enrollment/approvals"
+	h.As(admin.RoleViewer).Get(path).Follow("HELD00000001").Wants(http.StatusOK, "hold.pending_approval", "over the air", "Every check, in order").Lacks("Approve and add")
+	ann.Get(path).Wants(http.StatusOK, "HELD00000001", "waits").Follow("HELD00000001").Form("Approve").Send().Wants(http.StatusOK, "HELD00000001 is approved")
+	ann.Get(path).Follow("HELD00000002").Form("Reject").Send().Wants(http.StatusOK, "HELD00000002 is rejected")
+	form := ann.Get(path).Follow("HELD00000003").Form("Approve and add").Set("ownership", "personal").Set("email", "not an address").Set("name", "<i>Ben</i>").Set("group", "Berlin")
+	g := form.Send().Wants(http.StatusUnprocessableEntity, "e-mail")
+	g.Form("Approve and add").Set("email", "ben@example.com").Send().Wants(http.StatusOK, "HELD00000003 is on the roll.")
+	var d struct {
+		Name, Ownership string
+		Groups          []string
+		User            struct{ Email string }
+	}
+	h.API(http.MethodGet, "/devices/HELD00000003", nil, &d)
+	if d.Name != "<i>Ben</i>" || d.Ownership != "personal" || len(d.Groups) != 1 || d.User.Email != "ben@example.com" {
+		t.Errorf("%+v", d)
+	}
+	ann.Get(path).Follow("C39XK1ABCDO1").Wants(http.StatusOK, "This looks like a typing error on the roll").Form("Change C39XK1ABCD01 to C39XK1ABCDO1").Send().Wants(http.StatusOK, "has the serial C39XK1ABCDO1 now", "No device waits.")
+	ann.Get(path+"?state=rejected").Wants(http.StatusOK, "HELD00000002", "by operator").Lacks("HELD00000001")
+	ann.Post(path+"/HELD00000003/approve", ann.Get(path+"/HELD00000002").Form("Approve").Fields).Wants(http.StatusNotFound, "has asked to be approved")
+}
+
+// TestEnrollmentTokens: a token is made, shown once, listed, and revoked.
+func TestEnrollmentTokens(t *testing.T) {
+	h := newHouse(t)
+	h.API(http.MethodPut, "/devices/R58N12ABCDE", map[string]any{"platform": "android", "ownership": "corporate"}, nil)
+	h.API(http.MethodPost, "/groups", map[string]any{"name": "Kiosks"}, nil)
+	ann := h.As(admin.RoleOperator)
+	const path = "/console/enrollment/tokens"
+	h.As(admin.RoleViewer).Get(path).Wants(http.StatusOK, "There are no tokens.").Lacks("New token")
+	form := ann.Get(path).Follow("New token").Form("Make the token").Set("name", `Lobby <b>"1"</b>`).Set("max_uses", "20").Set("expires_at", "2030-01-31").Set("serial", "NOTTHERE0001").Set("group", "Kiosks").Set("ssid", "Setup").Set("password", " s p ")
+	g := form.Send().Wants(http.StatusNotFound, "NOTTHERE0001")
+	if !strings.Contains(g.Body, `value=" s p "`) {
+		t.Error("the password is lost")
+	}
+	again := g.Form("Make the token").Set("serial", "R58N12ABCDE")
+	g = again.Send().Wants(http.StatusOK, "never again", "rollcall-agent://enroll?", "Download as picture")
+	if strings.Count(g.Body, "<svg") != 1 || again.Send().Text() != g.Text() {
+		t.Error("no code, or a second token")
+	}
+	g = ann.Get(path).Wants(http.StatusOK, `Lobby <b>"1"</b>`, "usable", "0 of 20", "1 Feb 2030 00:00 CET", "R58N12ABCDE", "in Kiosks")
+	g.Follow("Revoke").Wants(http.StatusOK, "Revoke the token").Form("Revoke").Send().Wants(http.StatusOK, "is revoked", "revoked")
+	ann.Get(path+"/new").Form("Make the token").Set("name", "x").Set("max_uses", "-1").Send().Wants(http.StatusUnprocessableEntity, "expected number >= 0")
+	h.As(admin.RoleViewer).Post(path+"/new", form.Fields).Wants(http.StatusForbidden)
+}
