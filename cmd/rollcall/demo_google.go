@@ -45,7 +45,7 @@ func (g *google) trust(roots *x509.CertPool) { g.phones.TLSClientConfig.RootCAs 
 
 // options lead the server to this Google, and name the agent of QR codes.
 func (g *google) options(a *app.Options) {
-	a.AMAPIURL, a.PubSubURL, a.GoogleCertsURL = g.cloud.URL(), g.cloud.URL(), g.cloud.CertsURL()
+	a.ZeroTouchURL, a.AMAPIURL, a.PubSubURL, a.GoogleCertsURL = g.cloud.URL(), g.cloud.URL(), g.cloud.URL(), g.cloud.CertsURL()
 	a.AgentComponent, a.AgentURL = "org.example.agent/.AdminReceiver", "https://mdm.example.com/agent.apk"
 	a.AgentChecksum = "I5YvS0O5hXY46mb01BlRjq4oJJGs2kuUcHvVkAPEXlg"
 }

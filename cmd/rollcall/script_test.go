@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -51,8 +52,8 @@ type stageKey struct{}
 //	until PATTERN COMMAND   runs it until its output matches
 //	scrub FILE [stderr]     what the last command wrote, without times and IDs
 //
-// The server of the script google has a simulated Google, whose key is in
-// key.json.
+// The servers of the scripts google and zero_touch have a simulated Google, whose
+// key is in key.json.
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
@@ -103,9 +104,10 @@ func startServer(env *testscript.Env) error {
 
 type googleKey struct{}
 
-// googleOf is the Google of the script google; the servers of others have none.
+// googleOf is the Google of the scripts google and zero_touch, at which a reseller
+// has registered BOUGHT000001; the servers of others have none.
 func googleOf(env *testscript.Env) (*google, error) {
-	if filepath.Base(env.WorkDir) != "script-google" {
+	if !slices.Contains([]string{"script-google", "script-zero_touch"}, filepath.Base(env.WorkDir)) {
 		return nil, nil
 	}
 	g, err := startGoogle()
@@ -114,6 +116,13 @@ func googleOf(env *testscript.Env) (*google, error) {
 	}
 	env.Defer(g.close)
 	env.Values[googleKey{}] = g
+	bought, err := g.cloud.AddDevice(amapi.Hardware{Serial: "BOUGHT000001"})
+	if err != nil {
+		return nil, err
+	}
+	if err := g.cloud.Claim(g.cloud.AddCustomer("Example at Google"), bought); err != nil {
+		return nil, err
+	}
 	key, err := g.cloud.ServiceAccountKey()
 	if err != nil {
 		return nil, err
