@@ -61,6 +61,8 @@ type API struct {
 	PushCertificates PushCertificates
 	Mail             Mailer
 	Tokens           TokenStore
+	Administrators   *Administrators
+	Views            ViewStore
 	Audit            AuditStore
 	Events           EventStore
 	Webhooks         webhook.Store
@@ -178,6 +180,10 @@ func (a *API) mount(router *mux.Router) huma.API {
 	r.pushCertificate()
 	r.mail()
 	r.tokens()
+	r.administrators()
+	r.sessions()
+	r.me()
+	r.views()
 	r.audit()
 	r.events()
 	r.webhooks()
@@ -227,6 +233,7 @@ var tags = []*huma.Tag{
 	{Name: "Android", Description: "What brings Android devices here."},
 	{Name: "Events", Description: "What happens, as a stream, a list and webhooks."},
 	{Name: "Audit", Description: "Every change made through this API, in a chain that shows where somebody tampered with it."},
+	{Name: "Administrators", Description: "People who sign in to the console, their sessions and saved views."},
 	{Name: "Settings", Description: "Enrollment settings, push certificate, tokens."},
 }
 

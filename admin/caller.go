@@ -23,6 +23,8 @@ type Caller struct {
 	Name string
 	Role Role
 
+	SessionID string // of an administrator: the session that stays when others end
+
 	// Still says why the caller may not go on, or nil. Streams ask it from time
 	// to time; nil: nothing but the request's end ends them.
 	Still func(ctx context.Context) error

@@ -167,7 +167,7 @@ func brokenAPI(t *testing.T) (*API, map[Role]string) {
 	return &API{
 		Roll: enroll.NewRoll(brokenRoll{}, nil), Imports: importer.New(brokenImports{}, nil, nil), Requests: enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), Codes: enroll.NewCodes(enroll.NewRequests(brokenRequests{}, brokenRoll{}, nil), nil, nil), Gate: enroll.NewGate(brokenGate{}, nil), Restrictions: enroll.NewRestrictions(brokenRestrictions{}, brokenGate{}, nil), Approvals: enroll.NewApprovals(brokenApprovals{}, enroll.NewRoll(brokenRoll{}, nil), nil),
 		EnrollmentTokens: &android.Tokens{Store: brokenEnrollments{}},
-		DEP:              dep.NewAccounts(brokenDEP{}, nil, func() {}, nil), Decisions: brokenDecisions{}, Figures: NewFigureKeeper(broken{}, 0, time.Now, slog.New(slog.DiscardHandler)), Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, History: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens,
+		DEP:              dep.NewAccounts(brokenDEP{}, nil, func() {}, nil), Decisions: brokenDecisions{}, Figures: NewFigureKeeper(broken{}, 0, time.Now, slog.New(slog.DiscardHandler)), Policies: brokenPolicies{}, Deliveries: broken{}, Queue: broken{}, History: broken{}, Commands: broken{}, PushCertificates: broken{}, Tokens: tokens, Administrators: brokenAdministrators(), Views: brokenViews{},
 		Mobileconfig: func([]byte) (document.Profile, error) { return document.Profile{}, errLeaky }, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 	}, secrets
 }
@@ -226,6 +226,13 @@ var requestsFor = map[string]struct{ contentType, body string }{
 	"put-ade-profile":              {"application/json", `{"authentication":"none"}`},
 	"create-webhook":               {"application/json", `{"url":"https://hooks.example.com/"}`},
 	"put-webhook":                  {"application/json", `{"enabled":false}`},
+	"create-administrator":         {"application/json", `{"email":"ann@example.com","name":"Ann","role":"viewer"}`},
+	"patch-administrator":          {"application/json", `{"name":"Ann"}`},
+	"patch-me":                     {"application/json", `{"theme":"dark"}`},
+	"put-my-password":              {"application/json", `{"current":"a","new":"correct horse battery"}`},
+	"put-my-second-factor":         {"application/json", `{"code":"123456"}`},
+	"remove-my-second-factor":      {"application/json", `{"code":"123456"}`},
+	"put-view":                     {"application/json", `{"query":"state=enrolled"}`},
 	"run-batch":                    {"application/json", `{"atomic":true,"operations":[{"method":"DELETE","path":"/devices/SERIAL1"}]}`},
 }
 
@@ -335,7 +342,9 @@ func TestRoles(t *testing.T) {
 		case op.OperationID == "list-android-poison": // what devices reported, as it came
 		case slices.Contains([]string{"list-android-ways", "create-android-bound-token", "approve-android-device", "reconcile-android-enterprise"}, op.OperationID):
 			want = RoleOperator
-		case !slices.Contains([]string{"tokens", "webhooks", "audit"}, first) && (method == "GET" || op.OperationID == "evaluate" || op.OperationID == "preview-rule"):
+		case slices.Contains([]string{"me", "sessions", "views"}, first): // one's own
+			want = RoleViewer
+		case !slices.Contains([]string{"tokens", "webhooks", "audit", "administrators"}, first) && (method == "GET" || op.OperationID == "evaluate" || op.OperationID == "preview-rule"):
 			want = RoleViewer
 		case slices.Contains(operator, first):
 			want = RoleOperator

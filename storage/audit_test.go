@@ -53,7 +53,7 @@ func TestTampering(t *testing.T) {
 		}{
 			"another actor":        {`UPDATE audit SET actor_name = 'bob' WHERE seq = 3`, 3},
 			"another token":        {`UPDATE audit SET actor_id = 'u' WHERE seq = 3`, 3},
-			"another kind":         {`UPDATE audit SET actor_kind = 'administrator' WHERE seq = 3`, 3},
+			"another actor kind":   {`UPDATE audit SET actor_kind = 'administrator' WHERE seq = 3`, 3},
 			"another time":         {`UPDATE audit SET at = at + 1 WHERE seq = 4`, 4},
 			"another value":        {`UPDATE audit SET new_value = '{}' WHERE seq = 2`, 2},
 			"another value before": {`UPDATE audit SET old_value = '{}' WHERE seq = 2`, 2},

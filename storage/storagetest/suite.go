@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) *storage.Store) {
 		{"agents", testAgents},
 		{"identities", testIdentities},
 		{"tokens", testTokens},
+		{"administrators", testAdministrators},
 		{"amapi", testAMAPI},
 		{"events", testEvents},
 		{"webhooks", testWebhooks},

@@ -10,9 +10,9 @@ DROP INDEX audit_by_token;
 CREATE INDEX audit_by_actor ON audit (actor_id, seq);
 
 -- People who sign in to the console. password is an argon2id hash with its
--- parameters; empty: there is none. totp is the sealed secret of the second
--- factor; NULL: there is none, or (totp_new) it was not confirmed yet.
--- totp_step is the last time step of which a code was used.
+-- parameters; empty: there is none. totp is the key of the second factor, and
+-- totp_new one that no code has confirmed yet; NULL: there is none. totp_step is
+-- the time step of the last code that was used.
 CREATE TABLE administrators (
     id              TEXT COLLATE "C" PRIMARY KEY,
     email           TEXT COLLATE "C" NOT NULL,
@@ -21,12 +21,12 @@ CREATE TABLE administrators (
     time_zone       TEXT COLLATE "C" NOT NULL,
     theme           TEXT COLLATE "C" NOT NULL,
     password        TEXT COLLATE "C" NOT NULL,
-    password_at     BIGINT NOT NULL,
     invitation_hash BYTEA, -- of the link with which a password is chosen
     invited_until   BIGINT NOT NULL,
     totp            BYTEA, -- sealed
     totp_new        BYTEA, -- sealed
     totp_step       BIGINT NOT NULL,
+    recovery_codes  TEXT COLLATE "C" NOT NULL, -- hashes, as JSON
     created_at      BIGINT NOT NULL,
     updated_at      BIGINT NOT NULL,
     last_seen_at    BIGINT NOT NULL,
@@ -36,14 +36,7 @@ CREATE TABLE administrators (
 CREATE UNIQUE INDEX administrators_by_email ON administrators (email);
 CREATE UNIQUE INDEX administrators_by_invitation ON administrators (invitation_hash);
 
--- Codes for who has lost the second factor; each works once.
-CREATE TABLE recovery_codes (
-    administrator_id TEXT COLLATE "C" NOT NULL REFERENCES administrators (id) ON DELETE CASCADE,
-    hash             BYTEA NOT NULL,
-    PRIMARY KEY (administrator_id, hash)
-);
-
--- Signed-in browsers. ended_at 0: not ended.
+-- Signed-in browsers.
 CREATE TABLE console_sessions (
     id               TEXT COLLATE "C" PRIMARY KEY,
     hash             BYTEA NOT NULL,
@@ -59,8 +52,8 @@ CREATE UNIQUE INDEX console_sessions_by_hash ON console_sessions (hash);
 CREATE INDEX console_sessions_by_administrator ON console_sessions (administrator_id, id);
 CREATE INDEX console_sessions_by_age ON console_sessions (expires_at);
 
--- Failed sign-ins by what they are counted for: an e-mail address, hashed, or a
--- remote address. Nobody gets a try before blocked_until.
+-- Failed sign-ins, by a hash of what they are counted for: an e-mail address or
+-- a remote address. Nobody gets a try before blocked_until.
 CREATE TABLE console_failures (
     source        TEXT COLLATE "C" PRIMARY KEY,
     failures      BIGINT NOT NULL,
