@@ -261,6 +261,16 @@ func testGate(q *request) error {
 			body[name] = value
 		}
 	}
+	// A link names what it knows; the form asks for all of it.
+	if body["channel"] == nil {
+		body["channel"] = "ota"
+	}
+	if body["platform"] == nil {
+		body["platform"] = "ios"
+		if slices.Contains([]string{"agent", "amapi"}, q.Param("channel")) {
+			body["platform"] = "android"
+		}
+	}
 	var d decision
 	err := q.askedUser(body)
 	if err == nil {
