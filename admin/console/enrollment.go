@@ -17,7 +17,7 @@ var enrollmentPages = slices.Concat(
 		q.redirect("/enrollment/restrictions")
 		return nil
 	})},
-	restrictionPages, rulePages, requestPages, approvalPages, tokenPages,
+	restrictionPages, rulePages, requestPages, approvalPages, tokenPages, depPages, adePages,
 )
 
 var enrollmentTabs = []tab{
@@ -25,6 +25,7 @@ var enrollmentTabs = []tab{
 	{"/enrollment/requests", "enrollment.tab.requests", "list-requests"},
 	{"/enrollment/approvals", "enrollment.tab.approvals", "list-approvals"},
 	{"/enrollment/tokens", "enrollment.tab.tokens", "list-enrollment-tokens"},
+	{"/enrollment/dep", "enrollment.tab.dep", "list-dep-accounts"},
 }
 
 // enrollment answers with a page of the area.
