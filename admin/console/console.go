@@ -80,6 +80,7 @@ func (c *Console) routes() []route {
 		devicePages,
 		importPages,
 		enrollmentPages,
+		settingsPages,
 	} {
 		all = append(all, area...)
 	}
