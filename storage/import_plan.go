@@ -25,9 +25,10 @@ type planRow struct {
 	Revert   string `json:"revert"`
 	Version  int64  `json:"version"`
 	Problem  string `json:"problem"`
+	Written  int64  `json:"written"`
 }
 
-const planRowFields = `import_id text, line bigint, action text, serial text, email text, device_id text, base bigint, old text, fresh text, detail text, warned boolean, revert text, version bigint, problem text`
+const planRowFields = `import_id text, line bigint, action text, serial text, email text, device_id text, base bigint, old text, fresh text, detail text, warned boolean, revert text, version bigint, problem text, written bigint`
 
 // rowDetail is what a person reads of a planned row.
 type rowDetail struct {

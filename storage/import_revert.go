@@ -2,17 +2,21 @@ package storage
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"rollcall/enroll"
 )
+
+// asWritten says that a device d is as row p of an import left it.
+const asWritten = `d.version = CASE WHEN p.written > 0 THEN p.written ELSE p.base + 1 END`
 
 // revertResult is what a revert does with a row p of a plan that its device d
 // was written by. Who enrolled since, or was changed, stays as it is.
 const revertResult = `CASE
 	WHEN d.id IS NULL THEN 'gone'
 	WHEN p.base = 0 AND d.state IN ('enrolling', 'enrolled') THEN 'kept_enrolled'
-	WHEN d.version = p.base + 1 THEN CASE WHEN p.base = 0 THEN 'deleted' ELSE 'restored' END
+	WHEN ` + asWritten + ` THEN CASE WHEN p.base = 0 THEN 'deleted' ELSE 'restored' END
 	WHEN d.state IN ('enrolling', 'enrolled') THEN 'kept_enrolled'
 	ELSE 'kept_changed' END`
 
@@ -109,7 +113,12 @@ func unwriteDevices(ctx context.Context, tx *session, id string, at int64, progr
 				if err != nil {
 					return err
 				}
-				r.Version, r.UpdatedAt = p.Base+2, at
+				if r.Version, r.UpdatedAt = p.Base+2, at; p.Written > 0 { // with an invitation, which ends
+					r.Version = p.Written + 1
+					if err := errors.Join(cancelRequests(ctx, tx, p.DeviceID, instant(at)), r.uninvite(ctx, tx)); err != nil {
+						return err
+					}
+				}
 				restored = append(restored, r)
 				if r.State == string(enroll.StateEnrolled) {
 					due = append(due, r.ID)

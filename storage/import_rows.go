@@ -183,7 +183,16 @@ func (s *Store) SendImport(ctx context.Context, l enroll.ImportLease, invites []
 		if err != nil {
 			return err
 		}
+		written, err := lockWritten(ctx, tx, l.ImportID, invites)
+		if err != nil {
+			return err
+		}
 		if err := s.createRequests(ctx, tx, invites); err != nil {
+			return err
+		}
+		// An invitation of its own does not keep a row from being reverted.
+		if _, err := tx.exec(ctx, `UPDATE import_rows SET written = (SELECT d.version FROM devices d WHERE d.id = import_rows.device_id)
+			WHERE import_id = ? AND `+tx.in("device_id"), l.ImportID, tx.list(written)); err != nil {
 			return err
 		}
 		r.Sending, r.Done = encode(sending), sending.Sent+sending.LeftOut
@@ -193,4 +202,21 @@ func (s *Store) SendImport(ctx context.Context, l enroll.ImportLease, invites []
 		tx.record(ctx, "import", l.ImportID, nil, map[string]any{"via": sending.Via, "requests": len(invites)})
 		return saveImport(ctx, tx, r)
 	})
+}
+
+// lockWritten locks the devices of invites, in order, and gives those that are
+// as the import left them.
+func lockWritten(ctx context.Context, tx *session, importID string, invites []enroll.Invite) ([]string, error) {
+	ids := make([]string, len(invites))
+	for i, invite := range invites {
+		ids[i] = invite.DeviceID
+	}
+	lock := tx.lock()
+	if lock != "" {
+		lock += " OF d"
+	}
+	var written []string
+	err := tx.all(ctx, &written, `SELECT d.id FROM devices d JOIN import_rows p ON p.device_id = d.id WHERE p.import_id = ? AND `+tx.in("d.id")+` AND p.fresh <> '' AND `+asWritten+`
+		ORDER BY d.id`+lock, importID, tx.list(ids))
+	return written, err
 }

@@ -216,6 +216,36 @@ func testCorrections(t *testing.T, open func(t *testing.T) *storage.Store) {
 			}
 			w.state("S000001", enroll.StateInvited)
 		}),
+		"requests, reverted": imports(func(w *importing) {
+			w.applied(csv(importHeader, "Ann,ann@example.com,,corporate,old,KNOWN,ios"), options())
+			imp := w.planned(csv(importHeader, "Ann,ann@example.com,,corporate,new,KNOWN,ios", "Ben,ben@example.com,,corporate,,NEW,ios", "Cem,cem@example.com,,corporate,,EDITED,ios", "Dora,dora@example.com,,corporate,,AGAIN,ios"), options())
+			done, err := w.im.Apply(w.ctx, imp.ID, "ann", &enroll.Sending{Via: enroll.ViaEmail, By: "ann"}, time.Minute)
+			if err != nil || done.Sending.Sent != 4 {
+				w.Fatalf("sent: %+v, %v", done.Sending, err)
+			}
+			_, _, err = w.ChangeDevice(w.ctx, "EDITED", nil, rename("by hand"))
+			w.ok(err)
+			_, err = w.im.Send(w.ctx, imp.ID, enroll.Sending{Via: enroll.ViaEmail, By: "ann"}) // who was edited stays so
+			w.ok(err)
+			w.settled(imp.ID)
+			want := enroll.RevertCounts{Deleted: 2, Restored: 1, KeptChanged: 1}
+			if got, err := w.PreviewRevert(w.ctx, imp.ID); err != nil || got != want {
+				w.Errorf("preview %+v, %v", got, err)
+			}
+			if back := w.settledRevert(imp.ID); back.Reverted != want {
+				w.Errorf("reverted %+v", back.Reverted)
+			}
+			w.state("KNOWN", enroll.StatePreEnrolled)
+			d, err := w.Device(w.ctx, "KNOWN")
+			if w.ok(err); d.Name != "old" {
+				w.Errorf("restored: %+v", d)
+			}
+			rs, err := w.Requests(w.ctx, enroll.RequestFilter{DeviceID: d.ID, State: enroll.RequestQueued}, enroll.Page{})
+			if w.ok(err); len(rs) != 0 {
+				w.Errorf("the restored device is still invited: %+v", rs)
+			}
+			w.state("EDITED", enroll.StateInvited)
+		}),
 		"requests of a server that died": imports(func(w *importing) {
 			imp := w.applied(importFile(30, "x"), options())
 			_, err := w.ChangeImport(w.ctx, imp.ID, func(i enroll.Import) (enroll.Import, error) {

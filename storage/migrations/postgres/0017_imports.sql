@@ -8,6 +8,10 @@ ALTER TABLE import_rows ADD COLUMN version BIGINT NOT NULL DEFAULT 1;
 ALTER TABLE import_rows ADD COLUMN problem TEXT NOT NULL DEFAULT '';
 CREATE INDEX import_rows_by_problem ON import_rows (import_id, problem, line) WHERE problem <> '';
 
+-- The version of the row's device after what the import did with it beyond
+-- writing it; 0: nothing.
+ALTER TABLE import_rows ADD COLUMN written BIGINT NOT NULL DEFAULT 0;
+
 -- Who gets enrollment requests once the import is applied, and how far that has
 -- come (JSON).
 ALTER TABLE imports ADD COLUMN sending TEXT NOT NULL DEFAULT 'null';
