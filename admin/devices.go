@@ -146,7 +146,7 @@ func (in VersionParam) version() (int64, error) {
 	}
 	v, err := strconv.ParseInt(strings.Trim(strings.TrimPrefix(in.IfMatch, "W/"), "\""), 10, 64)
 	if err != nil || v < 1 {
-		return 0, enroll.Errorf(enroll.KindInvalid, "if_match_invalid", "If-Match is not the version of a device").WithHint("Send the version that the device has in the API, like If-Match: \"7\".")
+		return 0, enroll.Errorf(enroll.KindInvalid, "if_match_invalid", "If-Match is not a version").WithHint("Send the version that the row has in the API, like If-Match: \"7\".")
 	}
 	return v, nil
 }

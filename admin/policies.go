@@ -3,9 +3,12 @@ package admin
 import (
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -26,6 +29,18 @@ type PolicySummaryView struct {
 	CreatedAt time.Time   `json:"created_at"`
 	UpdatedAt time.Time   `json:"updated_at" doc:"When this version was saved."`
 	UpdatedBy string      `json:"updated_by,omitempty" doc:"Name of the token that saved it."`
+}
+
+// listedPolicyView is a policy in the list of all.
+type listedPolicyView struct {
+	PolicySummaryView
+	Bound boundToView `json:"bound" doc:"What it is bound to."`
+}
+
+type boundToView struct {
+	Groups  []string `json:"groups" doc:"Names."`
+	Users   int      `json:"users" doc:"Number of them."`
+	Devices int      `json:"devices" doc:"Number of devices that it is bound to themselves."`
 }
 
 type PolicyView struct {
@@ -129,7 +144,7 @@ func (a *API) changePolicy(ctx context.Context, name string, mayCreate bool, cha
 		return next, next.Check()
 	})
 	if err != nil {
-		return nil, err
+		return nil, placed(err)
 	}
 	if changed {
 		a.kick()
@@ -145,17 +160,51 @@ func (a *API) changePolicy(ctx context.Context, name string, mayCreate bool, cha
 	return out, nil
 }
 
+// policyConflict refuses a change of a policy that somebody else has changed
+// since it was read. The policy as it is now goes with it.
+func policyConflict(now policy.Policy) error {
+	if now.Version == 0 {
+		return enroll.Errorf(enroll.KindNotFound, "policy_unknown", "there is no policy %q any more", now.Name).WithHint("Leave If-Match out to make it anew.")
+	}
+	p := newProblem(http.StatusConflict, "version_changed", fmt.Sprintf("Version %d of the policy was saved meanwhile.", now.Version), "Look at what it says now, and send the change again with its version.")
+	p.Current = viewPolicy(now)
+	return p
+}
+
+// placed tells the place of what is wrong with a document, which begins the
+// text of the error, as that of what the schema refuses.
+func placed(err error) error {
+	var e *enroll.Error
+	if !errors.As(err, &e) || e.Kind != enroll.KindInvalid || !strings.HasPrefix(e.Text, "/") {
+		return err
+	}
+	pointer, text, _ := strings.Cut(e.Text, ": ")
+	p := newProblem(statuses[e.Kind], e.Code, e.Text, e.Hint)
+	p.Errors = []ProblemDetail{{Pointer: "/document" + pointer, Code: e.Code, Detail: sentence(text), Hint: e.Hint}}
+	return p
+}
+
 func (r routes) policies() {
 	a := r.a
 	op := r.policyOperation
 
 	add(r, RoleViewer, op("list-policies", http.MethodGet, "", "List the policies", "All of them, by name, without their documents."),
-		func(ctx context.Context, _ *struct{}) (*body[list[PolicySummaryView]], error) {
+		func(ctx context.Context, _ *struct{}) (*body[list[listedPolicyView]], error) {
 			ps, err := a.Policies.Policies(ctx)
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[PolicySummaryView]]{listOf(ps, enroll.Page{}, func(p policy.Policy) string { return p.Name }, summarizePolicy)}, nil
+			bound, err := a.Policies.BoundTo(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return &body[list[listedPolicyView]]{listOf(ps, enroll.Page{}, func(p policy.Policy) string { return p.Name }, func(p policy.Policy) listedPolicyView {
+				to := boundToView(bound[p.Name])
+				if to.Groups == nil {
+					to.Groups = []string{}
+				}
+				return listedPolicyView{summarizePolicy(p), to}
+			})}, nil
 		})
 
 	add(r, RoleViewer, op("get-policy", http.MethodGet, "/{name}", "Read a policy", "Its newest version."),
@@ -166,6 +215,7 @@ func (r routes) policies() {
 
 	type putPolicy struct {
 		PolicyParam
+		VersionParam
 		Body struct {
 			Priority *int               `json:"priority,omitempty" minimum:"-1000" maximum:"1000" doc:"The higher one wins where policies say different things and only one can win; 0 at first."`
 			Document *document.Document `json:"document,omitempty" doc:"All of what it says, in place of what it said. A secret that is \"********\" stays as it is."`
@@ -174,7 +224,14 @@ func (r routes) policies() {
 	put := orCreated[policyChangeView](r, op("put-policy", http.MethodPut, "/{name}", "Make or change a policy", "Fields that are left out stay as they are. Every change is a new version. The devices it is bound to get it at once, or as its roll-out says."))
 	put.MaxBodyBytes = profileLimit
 	add(r, RoleAdmin, put, func(ctx context.Context, in *putPolicy) (*policyChanged, error) {
+		base, err := in.version()
+		if err != nil {
+			return nil, err
+		}
 		return a.changePolicy(ctx, in.Name, true, func(p *policy.Policy) error {
+			if base != 0 && base != p.Version {
+				return policyConflict(*p)
+			}
 			if in.Body.Priority != nil {
 				p.Priority = *in.Body.Priority
 			}
@@ -199,6 +256,8 @@ func (r routes) policies() {
 	r.policyRollout()
 	r.policyReceipt()
 	r.policySchema()
+	r.policySettings()
+	r.policyCheck()
 	r.effectivePolicy()
 }
 

@@ -117,3 +117,43 @@ func TestEffectivePolicy(t *testing.T) {
 	s.do("POST /policies/late/bindings", `{"serial":"LISTED"}`).want(200).is("warnings.0.pointer=/restrictions/sms", "warnings.0.devices=1")
 	s.do("DELETE /policies/late/bindings?serial=LISTED", "").want(200).is("changed=true", "warnings=")
 }
+
+// TestPolicyConflict: who changes what somebody else has changed meanwhile is
+// told, and shown it.
+func TestPolicyConflict(t *testing.T) {
+	s := newServer(t)
+	s.do("PUT /policies/p", `{"document":{"lock_message":"one"}}`, `If-Match: "1"`).want(404).is("code=policy_unknown")
+	s.do("PUT /policies/p", `{"document":{"lock_message":"one"}}`).want(201)
+	s.do("PUT /policies/p", `{"document":{"lock_message":"two"}}`, `If-Match: "1"`).want(200).is("version=2")
+	s.do("PUT /policies/p", `{"document":{"lock_message":"three"}}`, `If-Match: "1"`).want(409).is("code=version_changed", "current.version=2", "current.document.lock_message=two")
+	s.do("GET /policies/p", "").want(200).is("version=2", "document.lock_message=two")
+	s.do("PUT /policies/p", `{"document":{}}`, `If-Match: two`).want(422).is("code=if_match_invalid")
+	s.do("PUT /policies/p", `{"document":{"apps":{"required":[{"name":"x"}]}}}`).want(422).
+		is("errors.0.pointer=/document/apps/required/0", "errors.0.detail=The app has no identifier.").says("/apps/required/0: ")
+}
+
+// TestPolicyList tells what policies are bound to.
+func TestPolicyList(t *testing.T) {
+	s := newServer(t)
+	s.do("POST /groups", `{"name":"Sales"}`).want(201)
+	s.do("PUT /devices/LISTED", `{"platform":"ios","ownership":"corporate","user":{"email":"ann@example.com"}}`).want(201)
+	s.do("PUT /policies/p", `{"document":{"restrictions":{"sms":"deny"}}}`).want(201)
+	s.do("GET /policies", "").want(200).is("items.0.bound.groups=[]", "items.0.bound.users=0")
+	s.do("POST /policies/p/bindings", `{"group":"Sales"}`).want(200)
+	s.do("POST /policies/p/bindings", `{"serial":"LISTED"}`).want(200)
+	s.do("POST /policies/p/bindings", `{"user":"ann@example.com"}`).want(200)
+	s.do("GET /policies", "").want(200).is("items.0.bound.groups=[Sales]", "items.0.bound.users=1", "items.0.bound.devices=1")
+	s.do("GET /policies/p/warnings", "").want(200).is("items.0.pointer=/restrictions/sms", "items.0.code=platform", "items.0.example=LISTED")
+	s.do("GET /policies/none/warnings", "").want(404)
+}
+
+// TestPolicySettings: every field is there, with what the compilers say of it.
+func TestPolicySettings(t *testing.T) {
+	s := newServer(t)
+	got := s.do("GET /policy-settings", "").want(200).is("items.0.pointer=/restrictions", "items.1.pointer=/restrictions/camera", "items.1.area=hardware",
+		"items.1.apple.0.key=allowCamera", "items.1.apple.0.value=false", "items.1.apple.0.supervised=false", "items.1.android.0.field=cameraAccess", "items.1.android.1.modes=[work_profile_company]",
+		"items.2.apple.0.key=").says(`"pointer":"/wifi/proxy"`, `"pointer":"/passcode/min_length"`, `"field":"passwordPolicies[].passwordMinimumLength"`, `"pointer":"/home_screen"`, "Dock.IconItem.URL")
+	if n := len(got.at("items").([]any)); n < 150 {
+		t.Errorf("%d settings", n)
+	}
+}

@@ -2,6 +2,8 @@ package admin
 
 import (
 	"context"
+	"fmt"
+	"net/http"
 
 	"rollcall/enroll"
 	"rollcall/policy"
@@ -24,6 +26,21 @@ type warningView struct {
 	Text    string `json:"text"`
 	Devices int    `json:"devices,omitempty" doc:"How many of the devices that were looked at it concerns. Absent: it is so for any."`
 	Example string `json:"example,omitempty" doc:"Serial of one of them."`
+}
+
+// policyCheck declares what a save would say of a policy as it is.
+func (r routes) policyCheck() {
+	a := r.a
+	add(r, RoleViewer, r.policyOperation("check-policy", http.MethodGet, "/{name}/warnings", "Read what will not be honoured of a policy",
+		fmt.Sprintf("What is legal but doubtful in its newest version, and what devices of the groups it is bound to, and those bound alone, will not honour; at most %d devices are looked at.", warnedDevices)),
+		func(ctx context.Context, in *PolicyParam) (*body[list[warningView]], error) {
+			p, err := a.Policies.Policy(ctx, in.Name)
+			if err != nil {
+				return nil, err
+			}
+			warnings, err := a.policyWarnings(ctx, p)
+			return &body[list[warningView]]{list[warningView]{Items: warnings}}, err
+		})
 }
 
 // warnedDevices bounds how many devices a save looks at.

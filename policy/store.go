@@ -29,6 +29,9 @@ type Store interface {
 	Bind(ctx context.Context, policy string, to Target) (bool, error)
 	Unbind(ctx context.Context, policy string, from Target) (bool, error)
 	Bindings(ctx context.Context, policy string) ([]Target, error)
+	// BoundTo is what every policy is bound to, by its name; one that is bound
+	// to nothing is left out.
+	BoundTo(ctx context.Context) (map[string]BoundTo, error)
 	// Reaching lists the policies that reach a device, each once: its own, its
 	// user's, then its groups' by the groups' names.
 	Reaching(ctx context.Context, r Reach) ([]Bound, error)
@@ -57,6 +60,13 @@ func (t Target) Check() error {
 		return enroll.Errorf(enroll.KindInvalid, "target_invalid", "a binding names a group, a serial or a user")
 	}
 	return nil
+}
+
+// BoundTo is what a policy is bound to.
+type BoundTo struct {
+	Groups  []string // names, in order
+	Users   int
+	Devices int // themselves, not as members or somebody's
 }
 
 // Reach is a device on the roll, one that is not there, or one as it would be:

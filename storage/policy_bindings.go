@@ -159,6 +159,41 @@ func (s *Store) Bindings(ctx context.Context, name string) ([]policy.Target, err
 	return targets, err
 }
 
+// BoundTo implements policy.Store.
+func (s *Store) BoundTo(ctx context.Context) (map[string]policy.BoundTo, error) {
+	out := map[string]policy.BoundTo{}
+	err := s.read(ctx, func(tx *session) error {
+		var single []struct {
+			Name    string `json:"name"`
+			Users   int    `json:"users"`
+			Devices int    `json:"devices"`
+		}
+		if err := tx.all(ctx, &single, `SELECT p.name, c.users, c.devices FROM policies p JOIN (
+			SELECT policy_id, count(CASE WHEN user_id <> '' THEN 1 END) AS users, count(CASE WHEN device_id <> '' THEN 1 END) AS devices
+			FROM bindings GROUP BY policy_id) c ON c.policy_id = p.id`); err != nil {
+			return err
+		}
+		for _, r := range single {
+			out[r.Name] = policy.BoundTo{Users: r.Users, Devices: r.Devices}
+		}
+		var groups []struct {
+			Name  string `json:"name"`
+			Group string `json:"group_name"`
+		}
+		if err := tx.all(ctx, &groups, `SELECT p.name, g.name AS group_name FROM bindings b JOIN policies p ON p.id = b.policy_id
+			JOIN device_groups g ON g.id = b.group_id WHERE b.group_id <> '' ORDER BY g.name`); err != nil {
+			return err
+		}
+		for _, r := range groups {
+			to := out[r.Name]
+			to.Groups = append(to.Groups, r.Group)
+			out[r.Name] = to
+		}
+		return nil
+	})
+	return out, err
+}
+
 // Reaching implements policy.Store. A policy that reaches the device twice is
 // listed once, where it comes first.
 func (s *Store) Reaching(ctx context.Context, r policy.Reach) ([]policy.Bound, error) {

@@ -171,7 +171,7 @@ type WiFi struct {
 	Hidden    bool   `json:"hidden,omitempty"`
 	AutoJoin  *bool  `json:"auto_join,omitempty" doc:"Default true."`
 	Security  string `json:"security" enum:"open,wep,wpa2,wpa3,eap" doc:"wpa2 and wpa3 are personal (a passphrase); eap is enterprise."`
-	Password  Secret `json:"password,omitempty" maxLength:"64" doc:"8 to 63 characters or 64 hexadecimal digits for wpa2 and wpa3."`
+	Password  Secret `json:"password,omitempty" maxLength:"64" format:"password" doc:"8 to 63 characters or 64 hexadecimal digits for wpa2 and wpa3."`
 	EAP       *EAP   `json:"eap,omitempty"`
 	Proxy     *Proxy `json:"proxy,omitempty"`
 	PublicMAC bool   `json:"disable_private_address,omitempty" doc:"The device shows its real MAC address in this network."`
@@ -182,7 +182,7 @@ type EAP struct {
 	Methods           []string `json:"methods" minItems:"1" maxItems:"7" enum:"tls,ttls,peap,leap,fast,sim,aka"`
 	Identity          string   `json:"identity,omitempty" maxLength:"255" doc:"May hold variables."`
 	AnonymousIdentity string   `json:"anonymous_identity,omitempty" maxLength:"255"`
-	Password          Secret   `json:"password,omitempty" maxLength:"255"`
+	Password          Secret   `json:"password,omitempty" maxLength:"255" format:"password"`
 	Phase2            string   `json:"phase2,omitempty" enum:"pap,chap,mschap,mschapv2" doc:"Inner method of ttls."`
 	Certificate       string   `json:"certificate,omitempty" maxLength:"64" doc:"Name of a pkcs12 certificate of the policy."`
 	TrustedRoots      []string `json:"trusted_roots,omitempty" maxItems:"10" doc:"Names of root certificates of the policy."`
@@ -194,7 +194,7 @@ type Proxy struct {
 	Server   string `json:"server,omitempty" maxLength:"255"`
 	Port     int    `json:"port,omitempty" minimum:"1" maximum:"65535"`
 	Username string `json:"username,omitempty" maxLength:"255"`
-	Password Secret `json:"password,omitempty" maxLength:"255"`
+	Password Secret `json:"password,omitempty" maxLength:"255" format:"password"`
 	PACURL   string `json:"pac_url,omitempty" maxLength:"2000" format:"uri"`
 }
 
@@ -205,10 +205,10 @@ type VPN struct {
 	RemoteID       string `json:"remote_id,omitempty" maxLength:"255"`
 	LocalID        string `json:"local_id,omitempty" maxLength:"255" doc:"May hold variables."`
 	Authentication string `json:"authentication,omitempty" enum:"shared_secret,certificate,password"`
-	SharedSecret   Secret `json:"shared_secret,omitempty" maxLength:"255"`
+	SharedSecret   Secret `json:"shared_secret,omitempty" maxLength:"255" format:"password"`
 	Certificate    string `json:"certificate,omitempty" maxLength:"64" doc:"Name of a pkcs12 certificate of the policy."`
 	Username       string `json:"username,omitempty" maxLength:"255" doc:"May hold variables."`
-	Password       Secret `json:"password,omitempty" maxLength:"255"`
+	Password       Secret `json:"password,omitempty" maxLength:"255" format:"password"`
 	OnDemand       bool   `json:"on_demand,omitempty" doc:"Connect whenever there is a network."`
 	AndroidPackage string `json:"android_package,omitempty" maxLength:"255" doc:"App that keeps the connection always on."`
 	Lockdown       bool   `json:"lockdown,omitempty" doc:"No network without the connection (Android)."`
@@ -231,7 +231,7 @@ type MailServer struct {
 	TLS            *bool  `json:"tls,omitempty" doc:"Default true."`
 	Username       string `json:"username,omitempty" maxLength:"255" doc:"May hold variables."`
 	Authentication string `json:"authentication,omitempty" enum:"none,password,cram_md5,ntlm,http_md5" doc:"Default password."`
-	Password       Secret `json:"password,omitempty" maxLength:"255" doc:"Left out: the device asks."`
+	Password       Secret `json:"password,omitempty" maxLength:"255" format:"password" doc:"Left out: the device asks."`
 }
 
 // Certificate is a root or intermediate certificate, or an identity.
@@ -239,7 +239,7 @@ type Certificate struct {
 	Name     string `json:"name" minLength:"1" maxLength:"64"`
 	Kind     string `json:"kind" enum:"root,pkcs12" doc:"root: a CA certificate to trust, DER or PEM. pkcs12: a certificate with its key."`
 	Data     []byte `json:"data" maxLength:"100000" doc:"base64 of the file."`
-	Password Secret `json:"password,omitempty" maxLength:"255" doc:"Of the pkcs12 file."`
+	Password Secret `json:"password,omitempty" maxLength:"255" format:"password" doc:"Of the pkcs12 file."`
 }
 
 // WebClip is a link on the home screen.

@@ -76,6 +76,11 @@ func testPolicies(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if targets, err := w.Bindings(w.ctx, "zero"); err != nil || !slices.Equal(targets, []policy.Target{{Group: "g"}, {Serial: "AAA"}}) {
 				w.Fatalf("bindings %v, %v", targets, err)
 			}
+			to, err := w.BoundTo(w.ctx)
+			w.ok(err)
+			if diff := cmp.Diff(map[string]policy.BoundTo{"zero": {Groups: []string{"g"}, Devices: 1}, "one": {Groups: []string{"g"}}, "two": {Devices: 1}}, to); diff != "" {
+				w.Fatalf("bound to (-want +got)\n%s", diff)
+			}
 			for _, want := range []bool{true, false} {
 				if changed, err := w.Unbind(w.ctx, "two", policy.Target{Serial: "AAA"}); err != nil || changed != want {
 					w.Fatalf("unbind: %v, %v", changed, err)
@@ -100,7 +105,7 @@ func testPolicies(t *testing.T, open func(t *testing.T) *storage.Store) {
 				_, err := w.Bind(w.ctx, c.policy, c.target)
 				w.kind(err, c.want)
 			}
-			_, err := w.Bindings(w.ctx, "none")
+			_, err = w.Bindings(w.ctx, "none")
 			w.kind(err, enroll.KindNotFound)
 		},
 		"versions": func(w *world) {
@@ -162,6 +167,9 @@ func testPolicies(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.policy("p", "x")
 			ann := policy.Target{User: "ann@example.com", Domain: "local"}
 			w.bind("p", ann)
+			if to, err := w.BoundTo(w.ctx); err != nil || to["p"].Users != 1 {
+				w.Fatalf("bound to %v, %v", to, err)
+			}
 			if targets, err := w.Bindings(w.ctx, "p"); err != nil || !slices.Equal(targets, []policy.Target{ann}) {
 				w.Fatalf("bindings %v, %v", targets, err)
 			}
