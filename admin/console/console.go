@@ -81,6 +81,7 @@ func (c *Console) routes() []route {
 		importPages,
 		enrollmentPages,
 		settingsPages,
+		groupPages, policyPages,
 	} {
 		all = append(all, area...)
 	}

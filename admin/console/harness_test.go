@@ -342,7 +342,7 @@ func fieldsOf(form *html.Node) url.Values {
 			}
 			out.Add(name, attribute(n, "value"))
 		case "textarea":
-			out.Add(name, strings.TrimPrefix(textOf(n), "\n"))
+			out.Add(name, strings.TrimSuffix(textOf(n), " "))
 		case "select":
 			value, first := "", true
 			for o := range n.Descendants() {

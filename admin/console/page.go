@@ -106,7 +106,7 @@ func (c *Console) fail(q *request, err error) {
 func parsePages() (*pages, error) {
 	set := template.New("").Funcs(template.FuncMap{
 		"t": textOrError, "label": label, "dict": dict, "list": func(items ...any) []any { return items }, "number": number, "static": staticURL,
-		"join": func(items []string) string { return strings.Join(items, ", ") }, "pretty": pretty, "pathname": url.PathEscape,
+		"join": func(items []string) string { return strings.Join(items, ", ") }, "pretty": pretty, "pathname": url.PathEscape, "place": placeName,
 	})
 	parsed, err := set.ParseFS(templates, "templates/*.html")
 	if err != nil {
