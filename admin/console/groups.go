@@ -17,8 +17,8 @@ var groupPages = []route{
 	post("/group-new", makeGroup),
 	post("/group-preview", previewRule),
 	get("/groups/{name}", groupPage),
-	get("/groups/{name}/rule", editRule),
-	post("/groups/{name}/rule", changeRule),
+	get("/groups/{name}/rule", editGroupRule),
+	post("/groups/{name}/rule", changeGroupRule),
 	post("/groups/{name}/members", changeMembers),
 	get("/groups/{name}/delete", askDeleteGroup),
 	post("/groups/{name}/delete", deleteGroup),
@@ -152,8 +152,8 @@ func (q *request) groupForm(f ruleForm, p *problem) error {
 
 var groupCrumbs = []crumb{{Path: "/groups", Text: text("groups.title")}}
 
-// typedRule is the rule of the form that was sent.
-func (q *request) typedRule() groupRule {
+// typedGroupRule is the rule of the form that was sent.
+func (q *request) typedGroupRule() groupRule {
 	r := groupRule{Match: q.Typed("match")}
 	for i := range 20 {
 		at := "c" + strconv.Itoa(i) + "."
@@ -207,7 +207,7 @@ func (q *request) preview(r groupRule) (*rulePreview, error) {
 
 // previewRule is the part of the editor that follows what is typed.
 func previewRule(q *request) error {
-	p, err := q.preview(q.typedRule())
+	p, err := q.preview(q.typedGroupRule())
 	if err != nil {
 		return err
 	}
@@ -215,7 +215,7 @@ func previewRule(q *request) error {
 }
 
 func makeGroup(q *request) error {
-	f := ruleForm{Name: q.Typed("name"), Kind: q.Typed("kind"), Rule: q.typedRule()}
+	f := ruleForm{Name: q.Typed("name"), Kind: q.Typed("kind"), Rule: q.typedGroupRule()}
 	if done, err := q.edited(&f); err != nil || done {
 		if err != nil {
 			return err
@@ -263,7 +263,7 @@ func (q *request) groupPage(p *problem) error {
 	return q.page("group", view{Title: name, Area: "policies", Tabs: policyTabs, Crumbs: groupCrumbs, Data: data, Problem: p})
 }
 
-func editRule(q *request) error {
+func editGroupRule(q *request) error {
 	var g group
 	if err := q.get(at("/groups/%s", q.PathValue("name")), nil, &g); err != nil {
 		return err
@@ -285,8 +285,8 @@ func (q *request) ruleForm(f ruleForm, p *problem) error {
 		Crumbs: append(slices.Clone(groupCrumbs), crumb{at("/groups/%s", name), name}), Data: f, Problem: p})
 }
 
-func changeRule(q *request) error {
-	f := ruleForm{Rule: q.typedRule()}
+func changeGroupRule(q *request) error {
+	f := ruleForm{Rule: q.typedGroupRule()}
 	if done, err := q.edited(&f); err != nil || done {
 		if err != nil {
 			return err
