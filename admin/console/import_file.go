@@ -5,14 +5,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"time"
 
 	"rollcall/admin"
 	"rollcall/enroll/importer"
 )
-
-// importUploadTime is how long a file may take to arrive.
-const importUploadTime = 5 * time.Minute
 
 // importFieldLimit is how long a field beside the file may be.
 const importFieldLimit = 4 << 10
@@ -41,8 +37,6 @@ func importFilePage(q *request, p *problem) error {
 // uploadImport hands the file to the API as it comes. The fields stand before
 // the file in the form, which is why they are known by then.
 func uploadImport(q *request) error {
-	// A deadline that cannot be set leaves the server's own in place.
-	_ = http.NewResponseController(q.w).SetReadDeadline(q.console.Now().Add(importUploadTime))
 	form, err := q.parts()
 	if err != nil {
 		return err

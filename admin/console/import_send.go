@@ -100,8 +100,7 @@ func importRecipientsPage(q *request, c importChoice, cursor string, p *problem)
 		return err
 	}
 	if imp.State == "planned" && imp.Blocked() {
-		q.redirect(importPath(imp.ID, "/review"))
-		return nil
+		return q.done(importPath(imp.ID, "/review"), "import.send.blocked", imp.Counts.Bad())
 	}
 	via := c.Via
 	if via == "none" {
