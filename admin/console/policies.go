@@ -56,6 +56,14 @@ type policySummary struct {
 	Via string `json:"via"` // of a device's
 }
 
+// Through says how it reaches the device.
+func (p policySummary) Through() string {
+	if group, ok := strings.CutPrefix(p.Via, "group:"); ok {
+		return text("policies.via.group", group)
+	}
+	return label("via", p.Via)
+}
+
 type rollout struct {
 	Percent   int   `json:"percent"`
 	PerMinute int   `json:"per_minute"`

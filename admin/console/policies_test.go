@@ -87,7 +87,7 @@ func TestPolicyPreview(t *testing.T) {
 	g.Form("Show").Set("platform", "ios").Send().Wants(http.StatusUnprocessableEntity, "Type a serial")
 	g = g.Form("Show").Set("serial", "NEW1").Send().Wants(http.StatusOK, "not on the roll", "No policy reaches it")
 	g = g.Form("Show").Set("group", "Sales").Set("supervised", "false").Send()
-	g.Wants(http.StatusOK, "more version 2, by group:Sales", "Message on the lock screen more more version 2", "AirDrop and nearby sharing deny base version 1", "needs supervision", "more won.", "base lost.")
+	g.Wants(http.StatusOK, "more version 2, through the group Sales", "Message on the lock screen more more version 2", "AirDrop and nearby sharing deny base version 1", "needs supervision", "more won.", "base lost.")
 	g.Form("Show").Set("user", "nobody@example.com").Send().Wants(http.StatusNotFound, "nobody@example.com")
 }
 

@@ -23,7 +23,7 @@ type policyEditor struct {
 	JSONWas  string
 	Both     bool // both were changed
 	Added    string
-	Files    bool // the form has fields for files
+	Files    bool // the form can take files
 }
 
 func editPolicy(q *request) error {
@@ -59,21 +59,28 @@ func (q *request) editor(m *policyModel, e policyEditor, d document, p *problem)
 		e.JSON = encodeJSON(d)
 		e.FormWas, e.JSONWas = digest(e.JSON), digest(e.JSON)
 	}
+	fields, files := 0, 0
 	for _, a := range e.Areas {
-		e.Files = e.Files || anyFile(a.Nodes)
+		count(a.Nodes, &fields, &files)
 	}
+	e.Files = fields+files < fileFields && (files > 0 || len(e.JSON) > formLimit/8)
 	v := q.policyView(text("policies.edit.title", e.Name), e)
 	v.Problem = p
 	return q.page("policy-edit", v)
 }
 
-func anyFile(nodes []*node) bool {
+// fileFields is how many fields a form with files may have; mime/multipart reads
+// no more than 1,000. Larger ones take files as text.
+const fileFields = 900
+
+func count(nodes []*node, fields, files *int) {
 	for _, n := range nodes {
-		if n.Control == controlFile || anyFile(n.Children) {
-			return true
+		*fields += 1 + len(n.Options)
+		if n.Control == controlFile {
+			*files++
 		}
+		count(n.Children, fields, files)
 	}
-	return false
 }
 
 // savePolicy takes in the editor: it saves, or does what another of its buttons

@@ -315,6 +315,9 @@ func (q *request) typedSecret(pointer, control, typed string) (any, bool, error)
 		if len(file) > 0 {
 			return base64.StdEncoding.EncodeToString(file), true, nil
 		}
+		if strings.Contains(typed, "-----BEGIN ") { // PEM, as it was pasted
+			typed = base64.StdEncoding.EncodeToString([]byte(typed))
+		}
 		typed = strings.Join(strings.Fields(typed), "")
 	}
 	if typed != "" {

@@ -85,6 +85,9 @@ type policySetting struct {
 	Area    string           `json:"area"`
 	Apple   []appleSetting   `json:"apple"`
 	Android []androidSetting `json:"android"`
+
+	// In a word how far the platforms have it; empty: nothing is known.
+	OnApple, OnAndroid string `json:"-"`
 }
 
 type appleSetting struct {
@@ -124,36 +127,34 @@ func written(key string, value any) string {
 // Told says whether anything is known of it.
 func (s policySetting) Told() bool { return len(s.Apple)+len(s.Android) > 0 }
 
-// OnApple and OnAndroid say in a word how far the platform has it: "no", "some"
-// of the devices, or "all". An empty word: nothing is known.
-func (s policySetting) OnApple() string {
+// How far a platform has a setting.
+const (
+	supportNo   = "no"
+	supportSome = "some" // of its devices
+	supportAll  = "all"
+)
+
+func supportOf[T any](rows []T, has, everywhere func(T) bool) string {
 	word := ""
-	for _, a := range s.Apple {
+	for _, r := range rows {
 		switch {
-		case a.Key == "" && word == "":
-			word = "no"
-		case a.Key != "" && a.Supervised && word != "all":
-			word = "some"
-		case a.Key != "" && !a.Supervised:
-			word = "all"
+		case !has(r) && word == "":
+			word = supportNo
+		case has(r) && everywhere(r):
+			word = supportAll
+		case has(r) && word != supportAll:
+			word = supportSome
 		}
 	}
 	return word
 }
 
-func (s policySetting) OnAndroid() string {
-	word := ""
-	for _, a := range s.Android {
-		switch {
-		case a.Field == "" && word == "":
-			word = "no"
-		case a.Field != "" && a.Modes != nil && word != "all":
-			word = "some"
-		case a.Field != "" && a.Modes == nil:
-			word = "all"
-		}
-	}
-	return word
+func onApple(rows []appleSetting) string {
+	return supportOf(rows, func(a appleSetting) bool { return a.Key != "" }, func(a appleSetting) bool { return !a.Supervised })
+}
+
+func onAndroid(rows []androidSetting) string {
+	return supportOf(rows, func(a androidSetting) bool { return a.Field != "" }, func(a androidSetting) bool { return a.Modes == nil })
 }
 
 // policyModel is what can be said in a document, as the API tells it.
@@ -224,12 +225,42 @@ func (m *policyModel) fields(pattern string, s *schema) []string {
 	return names
 }
 
-// setting is what is known of a place.
+// setting is what is known of a place. What one platform's table says of it as a
+// whole stands beside what the other's says of its parts, and the other way round.
 func (m *policyModel) setting(pointer string) policySetting {
-	if i, ok := m.at[patternOf(pointer)]; ok {
-		return m.settings[i]
+	pattern := patternOf(pointer)
+	i, ok := m.at[pattern]
+	if !ok {
+		return policySetting{Pointer: pattern}
 	}
-	return policySetting{Pointer: pointer}
+	s := m.settings[i]
+	whole := strings.Count(pattern, "/") == 1
+	if !s.Told() && !whole {
+		return s
+	}
+	for above := pattern; (s.Apple == nil || s.Android == nil) && strings.Count(above, "/") > 1; {
+		above = above[:strings.LastIndexByte(above, '/')]
+		up := m.settings[m.at[above]]
+		if s.Apple == nil {
+			s.Apple = up.Apple
+		}
+		if s.Android == nil {
+			s.Android = up.Android
+		}
+	}
+	apple, android := s.Apple, s.Android
+	for _, part := range m.settings {
+		if whole && strings.HasPrefix(part.Pointer, pattern+"/") {
+			if s.Apple == nil {
+				apple = append(apple, part.Apple...)
+			}
+			if s.Android == nil {
+				android = append(android, part.Android...)
+			}
+		}
+	}
+	s.OnApple, s.OnAndroid = onApple(apple), onAndroid(android)
+	return s
 }
 
 // units are the settings that are added to a policy one by one: every
