@@ -17,7 +17,7 @@ var enrollmentPages = slices.Concat(
 		q.redirect("/enrollment/restrictions")
 		return nil
 	})},
-	restrictionPages, rulePages, requestPages, approvalPages, tokenPages, depPages, adePages,
+	restrictionPages, rulePages, requestPages, approvalPages, tokenPages, depPages, adePages, googlePages, zeroTouchPages,
 )
 
 var enrollmentTabs = []tab{
@@ -26,6 +26,8 @@ var enrollmentTabs = []tab{
 	{"/enrollment/approvals", "enrollment.tab.approvals", "list-approvals"},
 	{"/enrollment/tokens", "enrollment.tab.tokens", "list-enrollment-tokens"},
 	{"/enrollment/dep", "enrollment.tab.dep", "list-dep-accounts"},
+	{"/enrollment/google", "enrollment.tab.google", "get-android-enterprise"},
+	{"/enrollment/zero-touch", "enrollment.tab.zero", "get-zero-touch"},
 }
 
 // enrollment answers with a page of the area.
