@@ -65,7 +65,7 @@ type FigureStore interface {
 }
 
 // FigureKeeper keeps figures at hand: they are counted anew for who asks as
-// long as that is quick, and in the background otherwise.
+// long as that is quick, and in the background always.
 type FigureKeeper struct {
 	store FigureStore
 	quick time.Duration
@@ -79,8 +79,7 @@ type FigureKeeper struct {
 	cost     time.Duration
 }
 
-// NewFigureKeeper makes a keeper; quick is how long a count may take to be made
-// while somebody waits.
+// NewFigureKeeper makes a keeper; quick is how long somebody waits for a count.
 func NewFigureKeeper(store FigureStore, quick time.Duration, now func() time.Time, log *slog.Logger) *FigureKeeper {
 	return &FigureKeeper{store: store, quick: quick, now: now, log: log, counting: make(chan struct{}, 1)}
 }
@@ -90,6 +89,9 @@ const (
 	// figuresShare bounds what counting costs: it rests so many times as long as
 	// it took.
 	figuresShare = 30
+	// hopeless is how many times the moment that somebody waits a count has
+	// taken that is not worth trying.
+	hopeless = 10
 )
 
 // Run counts in the background until ctx ends.
@@ -109,15 +111,25 @@ func (k *FigureKeeper) Run(ctx context.Context) error {
 	}
 }
 
-// Figures gives figures; At says of when they are.
+// Figures gives figures; At says of when they are. Where a count does not end in
+// a moment, or would not, those of the last one are given.
 func (k *FigureKeeper) Figures(ctx context.Context) (Figures, error) {
 	k.mu.Lock()
 	last, cost := k.last, k.cost
 	k.mu.Unlock()
-	if last.At.IsZero() || cost <= k.quick {
+	switch {
+	case last.At.IsZero():
 		return k.count(ctx)
+	case cost > hopeless*k.quick:
+		return last, nil
 	}
-	return last, nil
+	brief, end := context.WithTimeout(ctx, k.quick)
+	defer end()
+	f, err := k.count(brief)
+	if err != nil && brief.Err() != nil && ctx.Err() == nil {
+		return last, nil
+	}
+	return f, err
 }
 
 // count counts, or takes what another one began to count later than this was

@@ -76,8 +76,12 @@ type slowFigures struct {
 	err   error
 }
 
-func (s *slowFigures) Figures(_ context.Context, now, _ time.Time) (admin.Figures, error) {
-	time.Sleep(s.takes)
+func (s *slowFigures) Figures(ctx context.Context, now, _ time.Time) (admin.Figures, error) {
+	select {
+	case <-time.After(s.takes):
+	case <-ctx.Done():
+		return admin.Figures{}, ctx.Err()
+	}
 	s.count++
 	return admin.Figures{At: now, Expiring: s.count}, s.err
 }
@@ -97,6 +101,24 @@ func TestFigureKeeper(t *testing.T) {
 			k := keeper(&slowFigures{takes: 10 * time.Millisecond})
 			for i := range 3 {
 				ask(t, k, i+1)
+			}
+		})
+	})
+	t.Run("one that takes a little longer is given up", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := &slowFigures{takes: 100 * time.Millisecond}
+			k := keeper(s)
+			ask(t, k, 1)
+			began := time.Now()
+			ask(t, k, 1)
+			if waited := time.Since(began); waited != 20*time.Millisecond {
+				t.Errorf("waited for %v", waited)
+			}
+			s.takes = time.Millisecond
+			ask(t, k, 2)
+			s.err = errors.New("no")
+			if _, err := k.Figures(t.Context()); err != s.err {
+				t.Errorf("error %v", err)
 			}
 		})
 	})

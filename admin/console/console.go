@@ -79,6 +79,8 @@ func (c *Console) routes() []route {
 	for _, area := range [][]route{
 		devicePages,
 		importPages,
+		overviewPages,
+		gatePages,
 		enrollmentPages,
 		settingsPages,
 		groupPages, policyPages,
