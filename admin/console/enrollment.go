@@ -2,6 +2,7 @@ package console
 
 import (
 	"html/template"
+	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
@@ -34,6 +35,20 @@ var enrollmentTabs = []tab{
 func (q *request) enrollment(name string, v view) error {
 	v.Area, v.Tabs = "enrollment", enrollmentTabs
 	return q.page(name, v)
+}
+
+var errRole = &problem{Status: http.StatusForbidden, Detail: text("enrollment.role"), Hint: text("enrollment.role.hint")}
+
+// only shows the page of a form to who may send it.
+func only(operation string, page func(*request) error) func(*request) error {
+	return func(q *request) error {
+		if can, err := q.Can(operation); err != nil {
+			return err
+		} else if !can {
+			return errRole
+		}
+		return page(q)
+	}
 }
 
 // whole is a number that was typed. What is none goes to the API as it is, which

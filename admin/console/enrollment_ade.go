@@ -12,11 +12,11 @@ import (
 )
 
 var adePages = []route{
-	get("/enrollment/dep/accounts/{account}/new-profile", newADEProfile),
+	get("/enrollment/dep/accounts/{account}/new-profile", only("put-ade-profile", newADEProfile)),
 	post("/enrollment/dep/accounts/{account}/new-profile", makeADEProfile),
 	get("/enrollment/dep/accounts/{account}/profiles/{profile}", editADEProfile),
 	post("/enrollment/dep/accounts/{account}/profiles/{profile}", changeADEProfile),
-	get("/enrollment/dep/accounts/{account}/profiles/{profile}/delete", askDeleteADEProfile),
+	get("/enrollment/dep/accounts/{account}/profiles/{profile}/delete", only("delete-ade-profile", askDeleteADEProfile)),
 	post("/enrollment/dep/accounts/{account}/profiles/{profile}/delete", deleteADEProfile),
 }
 

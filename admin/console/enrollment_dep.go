@@ -10,7 +10,7 @@ import (
 
 var depPages = []route{
 	get("/enrollment/dep", listDEPAccounts),
-	get("/enrollment/dep/new", newDEPAccount),
+	get("/enrollment/dep/new", only("create-dep-account", newDEPAccount)),
 	post("/enrollment/dep/new", makeDEPAccount),
 	get("/enrollment/dep/report", depReport),
 	get("/enrollment/dep/accounts/{account}", showDEPAccount),
@@ -20,11 +20,11 @@ var depPages = []route{
 	post("/enrollment/dep/accounts/{account}/settings", changeDEPAccount),
 	post("/enrollment/dep/accounts/{account}/sync", syncDEPAccount),
 	get("/enrollment/dep/accounts/{account}/devices", depDevices),
-	get("/enrollment/dep/accounts/{account}/disown", askDisown),
+	get("/enrollment/dep/accounts/{account}/disown", only("disown-dep-devices", askDisown)),
 	post("/enrollment/dep/accounts/{account}/disown", disown),
 	get("/enrollment/dep/accounts/{account}/discovery", showDiscovery),
 	post("/enrollment/dep/accounts/{account}/discovery", setDiscovery),
-	get("/enrollment/dep/accounts/{account}/delete", askDeleteDEPAccount),
+	get("/enrollment/dep/accounts/{account}/delete", only("delete-dep-account", askDeleteDEPAccount)),
 	post("/enrollment/dep/accounts/{account}/delete", deleteDEPAccount),
 }
 

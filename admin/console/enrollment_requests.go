@@ -10,12 +10,12 @@ import (
 var requestPages = []route{
 	get("/enrollment/requests", listRequests),
 	get("/enrollment/requests.csv", exportRequests),
-	get("/enrollment/requests/new", newRequests),
+	get("/enrollment/requests/new", only("create-requests", newRequests)),
 	post("/enrollment/requests/new", sendRequests),
 	get("/enrollment/requests/{id}", showRequest),
 	post("/enrollment/requests/{id}/resend", resendRequest),
 	post("/enrollment/requests/{id}/code", makeRequestCode),
-	get("/enrollment/requests/{id}/cancel", askCancelRequest),
+	get("/enrollment/requests/{id}/cancel", only("cancel-request", askCancelRequest)),
 	post("/enrollment/requests/{id}/cancel", cancelRequest),
 }
 

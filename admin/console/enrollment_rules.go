@@ -3,16 +3,17 @@ package console
 import (
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 )
 
 var rulePages = []route{
-	get("/enrollment/restrictions/new-rule", newRule),
+	get("/enrollment/restrictions/new-rule", only("put-gate-rule", newRule)),
 	post("/enrollment/restrictions/new-rule", makeRule),
-	get("/enrollment/restrictions/rules/{name}", editRule),
+	get("/enrollment/restrictions/rules/{name}", only("put-gate-rule", editRule)),
 	post("/enrollment/restrictions/rules/{name}", changeRule),
 	post("/enrollment/restrictions/rules/{name}/enabled", switchRule),
-	get("/enrollment/restrictions/rules/{name}/delete", askDeleteRule),
+	get("/enrollment/restrictions/rules/{name}/delete", only("delete-gate-rule", askDeleteRule)),
 	post("/enrollment/restrictions/rules/{name}/delete", deleteRule),
 	post("/enrollment/restrictions/rule-order", moveRule),
 	get("/enrollment/restrictions/test", testGate),
@@ -60,8 +61,14 @@ func (c conditions) Roll() string {
 	return "off"
 }
 
-// Place is where a rule stands, counted from one, by its index.
-func (rule) Place(i int) int { return i + 1 }
+// Place is where a rule stands, counted from one, by its index; with a step, the
+// place before or after.
+func (rule) Place(i int, steps ...int) int {
+	for _, step := range steps {
+		i += step
+	}
+	return i + 1
+}
 
 // None says whether the rule is about every device.
 func (c conditions) None() bool {
@@ -195,7 +202,7 @@ func deleteRule(q *request) error {
 	return q.done("/enrollment/restrictions", "enrollment.rule.deleted", name)
 }
 
-// moveRule moves a rule by one place.
+// moveRule puts a rule at a place, so that sending the form twice moves it once.
 func moveRule(q *request) error {
 	rules, err := q.rules()
 	if err != nil {
@@ -206,18 +213,13 @@ func moveRule(q *request) error {
 		names = append(names, r.Name)
 	}
 	i := slices.Index(names, q.Typed("name"))
-	to := i - 1
-	if q.Typed("direction") == "down" {
-		to = i + 1
-	}
-	if i < 0 {
+	place, err := strconv.Atoi(q.Typed("place"))
+	if i < 0 || err != nil || place < 1 || place > len(names) {
 		return errNoPage
 	}
-	if to >= 0 && to < len(names) {
-		names[i], names[to] = names[to], names[i]
-		if err := q.put("/gate/rule-order", map[string]any{"names": names}, nil); err != nil {
-			return err
-		}
+	names = slices.Insert(slices.Delete(names, i, i+1), place-1, q.Typed("name"))
+	if err := q.put("/gate/rule-order", map[string]any{"names": names}, nil); err != nil {
+		return err
 	}
 	return q.done("/enrollment/restrictions", "enrollment.rule.moved", q.Typed("name"))
 }

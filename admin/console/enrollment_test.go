@@ -57,6 +57,7 @@ func TestEnrollmentRestrictions(t *testing.T) {
 	})
 
 	t.Run("rules", func(t *testing.T) {
+		h.As(admin.RoleOperator).Get(path+"/new-rule").Wants(http.StatusForbidden, "Your role may not do this.")
 		const name = "A/B old <b>iOS</b> & co"
 		form := ann.Get(path).Follow("Add a rule").Form("Save").Set("name", name).Set("action", "deny").Set("platforms", "ios").Set("os_minimum", "new").Set("models", "iPhone10,*\niPad?,1")
 		g := form.Send()
@@ -67,8 +68,13 @@ func TestEnrollmentRestrictions(t *testing.T) {
 		ann.Get(path).Follow("Add a rule").Form("Save").Set("name", name).Send().Wants(http.StatusConflict, "There is a rule of this name.")
 		ann.Get(path).Follow("Add a rule").Form("Save").Set("name", "second").Set("action", "require_evidence").Set("evidence", "signed").Set("on_roll", "on").Send().Wants(http.StatusOK, "second", "ask for proof")
 		h.ruleOrder(t, name, "second")
-		ann.Get(path).Form("Down").Send().Wants(http.StatusOK, "is moved")
+		down := ann.Get(path).Form("Down")
+		down.Send().Wants(http.StatusOK, "is moved")
+		down.Send().Wants(http.StatusOK, "is moved") // twice is once
 		h.ruleOrder(t, "second", name)
+		ann.Get(path).Form("Up").Send().Wants(http.StatusOK, "is moved")
+		h.ruleOrder(t, name, "second")
+		down.Send().Wants(http.StatusOK, "is moved")
 		ann.Get(path).Form("Turn off").Send().Wants(http.StatusOK, "The rule second is off.")
 		g = ann.Get(path).Follow(name)
 		if f := g.Form("Save"); f.Fields.Get("os_minimum") != "17.4" || f.Fields.Get("platforms") != "ios" || f.Fields.Get("enabled") != "true" {

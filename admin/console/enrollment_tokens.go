@@ -8,9 +8,9 @@ import (
 
 var tokenPages = []route{
 	get("/enrollment/tokens", listEnrollmentTokens),
-	get("/enrollment/tokens/new", newEnrollmentToken),
+	get("/enrollment/tokens/new", only("create-enrollment-token", newEnrollmentToken)),
 	post("/enrollment/tokens/new", makeEnrollmentToken),
-	get("/enrollment/tokens/{id}/revoke", askRevokeEnrollmentToken),
+	get("/enrollment/tokens/{id}/revoke", only("revoke-enrollment-token", askRevokeEnrollmentToken)),
 	post("/enrollment/tokens/{id}/revoke", revokeEnrollmentToken),
 }
 

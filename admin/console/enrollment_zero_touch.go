@@ -12,11 +12,11 @@ var zeroTouchPages = []route{
 	post("/enrollment/zero-touch/settings", changeZeroTouch),
 	post("/enrollment/zero-touch/configuration", configureZeroTouch),
 	post("/enrollment/zero-touch/sync", syncZeroTouch),
-	get("/enrollment/zero-touch/customers", chooseZeroTouchCustomer),
+	get("/enrollment/zero-touch/customers", only("put-zero-touch", chooseZeroTouchCustomer)),
 	post("/enrollment/zero-touch/customers", takeZeroTouchCustomer),
 	get("/enrollment/zero-touch/devices", zeroTouchDevices),
 	post("/enrollment/zero-touch/devices", chooseZeroTouchDevices),
-	get("/enrollment/zero-touch/delete", askDisconnectZeroTouch),
+	get("/enrollment/zero-touch/delete", only("delete-zero-touch", askDisconnectZeroTouch)),
 	post("/enrollment/zero-touch/delete", disconnectZeroTouch),
 }
 
