@@ -202,8 +202,14 @@ func (s *Administrators) SignOut(ctx context.Context, secret string) error {
 
 // Caller is the administrator as a caller of the API. still says why the session
 // cannot go on; see Caller.Still.
-func (a Administrator) Caller(still func(ctx context.Context) error) Caller {
-	return Caller{Kind: CallerAdministrator, ID: a.ID, Name: a.Name, Role: a.Role, Still: still}
+func (a Administrator) Caller(session Session, still func(ctx context.Context) error) Caller {
+	return Caller{Kind: CallerAdministrator, ID: a.ID, Name: a.Name, Role: a.Role, SessionID: session.ID, Still: still}
+}
+
+// NeedsSetUp says whether there is no administrator yet.
+func (s *Administrators) NeedsSetUp(ctx context.Context) (bool, error) {
+	all, err := s.Store.Administrators(ctx)
+	return len(all) == 0, err
 }
 
 // called makes what follows part of the audit log: what is done at the sign-in is

@@ -328,8 +328,8 @@ func TestAdministratorsAPI(t *testing.T) {
 	ann := h.ann()
 	api := (&admin.API{Administrators: h.Administrators, Views: h.store, Tokens: h.store, Answers: h.store, Organization: "Example", Now: h.Now, Logger: logger(t)}).Handler()
 	as := func(in admin.SignedIn, role admin.Role) context.Context {
-		c := in.Administrator.Caller(nil)
-		c.Role, c.SessionID = role, in.Session.ID
+		c := in.Administrator.Caller(in.Session, nil)
+		c.Role = role
 		return admin.WithCaller(t.Context(), c)
 	}
 	call := func(ctx context.Context, method, path, body string, status int) map[string]any {

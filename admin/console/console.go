@@ -78,6 +78,7 @@ func (c *Console) routes() []route {
 	var all []route
 	for _, area := range [][]route{
 		devicePages,
+		accountPages,
 		importPages,
 		overviewPages,
 		gatePages,
@@ -91,7 +92,7 @@ func (c *Console) routes() []route {
 }
 
 // doors are the pages for who is not.
-func (c *Console) doors() []route { return nil }
+func (c *Console) doors() []route { return signInDoors }
 
 // contentPolicy allows what this server serves as a file, and pictures that are
 // part of a page.
@@ -165,7 +166,7 @@ func (c *Console) signedIn(to route) http.Handler {
 			return
 		case err == nil:
 			q.Who, q.Session, q.CSRF = who, session, csrfOf(secret)
-			q.Request = r.WithContext(admin.WithCaller(r.Context(), who.Caller(func(ctx context.Context) error {
+			q.Request = r.WithContext(admin.WithCaller(r.Context(), who.Caller(session, func(ctx context.Context) error {
 				_, _, err := c.Administrators.SessionOf(ctx, secret)
 				return err
 			})))

@@ -6,11 +6,12 @@ import "slices"
 // tells others, how long it keeps what.
 var settingsPages = slices.Concat(
 	[]route{get("/settings", firstSettings)},
-	userPages,
+	userPages, administratorPages,
 )
 
 var settingsTabs = []tab{
 	{"/settings/users", "settings.tab.users", "list-users"},
+	{"/settings/administrators", "administrators.tab", "list-administrators"},
 }
 
 // firstSettings goes to the first tab that who is signed in can use.

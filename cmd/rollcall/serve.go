@@ -38,10 +38,14 @@ func greet(ctx context.Context, a *app.App, o app.Options) {
 		fmt.Fprintf(out, "  health and metrics  %s/healthz /readyz /metrics\n", u)
 	}
 	fmt.Fprintf(out, "  admin API           %s/api/v1 (described at /api/v1/openapi.json)\n", a.URL())
+	fmt.Fprintf(out, "  console             %s/console/\n", a.URL())
 	fmt.Fprintf(out, "  enrollment link     %s/enroll\n", a.URL())
 	fmt.Fprintf(out, "  database            %s\n", databaseKind(o.Database))
 	if t := a.FirstToken(); t != "" {
 		fmt.Fprintf(out, "\n  First admin token, shown this once:\n    %s\n", t)
+	}
+	if code := a.SetUpCode(); code != "" {
+		fmt.Fprintf(out, "\n  Nobody can sign in to the console yet. Open %s\n  and type this code, which is good until the next start:\n    %s\n", a.SetUpURL(), code)
 	}
 	if missing := a.Missing(ctx); len(missing) > 0 {
 		fmt.Fprintln(out, "\nStill missing before phones can enroll:")

@@ -39,35 +39,37 @@ type App struct {
 	now   func() time.Time
 	store *storage.Store
 
-	publicURL    string
-	firstToken   string
-	ca           *certs.Authority
-	certificates *apns.Certificates
-	pusher       *apns.Pusher
-	deliverer    *policy.Deliverer
-	evaluator    *enroll.Evaluator
-	seen         *mdm.Seen
-	commander    *mdm.Commander
-	sender       *mail.Sender
-	hooks        *webhook.Sender
-	requests     *enroll.Requests
-	accounts     *dep.Accounts
-	syncer       *dep.Syncer
-	agents       *android.Server
-	connector    *amapi.Connector
-	enterprises  *amapi.Enterprises
-	zeroTouch    *zerotouch.Accounts
-	sweeper      *zerotouch.Syncer
-	waits        *android.Waits
-	fcm          *android.FCM                // nil: not configured
-	revoked      *attestation.RevocationList // nil: not configured
-	provisioning android.Provisioning
-	codes        *enroll.Codes
-	imports      *importer.Imports
-	restrictions *enroll.Restrictions
-	metrics      *metrics
-	figures      *admin.FigureKeeper
-	dailyDone    time.Time // day of the last daily upkeep; upkeep only
+	publicURL      string
+	firstToken     string
+	setUpCode      string
+	administrators *admin.Administrators
+	ca             *certs.Authority
+	certificates   *apns.Certificates
+	pusher         *apns.Pusher
+	deliverer      *policy.Deliverer
+	evaluator      *enroll.Evaluator
+	seen           *mdm.Seen
+	commander      *mdm.Commander
+	sender         *mail.Sender
+	hooks          *webhook.Sender
+	requests       *enroll.Requests
+	accounts       *dep.Accounts
+	syncer         *dep.Syncer
+	agents         *android.Server
+	connector      *amapi.Connector
+	enterprises    *amapi.Enterprises
+	zeroTouch      *zerotouch.Accounts
+	sweeper        *zerotouch.Syncer
+	waits          *android.Waits
+	fcm            *android.FCM                // nil: not configured
+	revoked        *attestation.RevocationList // nil: not configured
+	provisioning   android.Provisioning
+	codes          *enroll.Codes
+	imports        *importer.Imports
+	restrictions   *enroll.Restrictions
+	metrics        *metrics
+	figures        *admin.FigureKeeper
+	dailyDone      time.Time // day of the last daily upkeep; upkeep only
 
 	stopping chan struct{} // closed when Stop begins
 	stopOnce sync.Once
@@ -132,6 +134,9 @@ func (a *App) open() error {
 	}
 	if a.publicURL = a.opts.PublicURL; a.publicURL == "" {
 		a.publicURL = defaultURL(a.main.Addr())
+	}
+	if err := a.newAdministrators(); err != nil {
+		return err
 	}
 	return a.wire()
 }
@@ -220,6 +225,11 @@ func (a *App) wire() error {
 	if err := a.newZeroTouch(); err != nil {
 		return err
 	}
+	api := a.newAPI(roll, gate.Gate)
+	pages, err := a.newConsole(api)
+	if err != nil {
+		return err
+	}
 	router := newRouter(observe(a.log, a.metrics, proxies), rooms{
 		device: &mdm.Server{
 			Identity: mdm.ClientIdentity{Authority: a.ca, ProxyHeader: a.opts.ClientHeader, Proxies: proxies},
@@ -227,7 +237,8 @@ func (a *App) wire() error {
 		door:      &mdm.Door{Gate: gate, Invitations: a.requests, Issued: a.store, Authority: a.ca, DeviceCA: deviceCA, Profiles: profiles, Now: a.now, Log: a.log},
 		scep:      newSCEP(a.ca, identities, a.log),
 		portal:    newPortal(a.requests, a.androidEntry, a.opts.Organization, a.opts.TLS == TLSOwn, a.log),
-		api:       a.newAPI(roll, gate.Gate),
+		api:       api,
+		console:   pages,
 		entrances: entrances,
 		strangers: guard,
 		agents:    a.agents,

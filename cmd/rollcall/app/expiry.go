@@ -24,6 +24,7 @@ func (a *App) daily(ctx context.Context, now time.Time) {
 		return
 	}
 	a.dailyDone = day
+	a.forgetConsole(ctx, now)
 	if err := a.store.MarkExpiring(ctx, now.Add(policy.RenewBefore)); err != nil && ctx.Err() == nil {
 		a.dailyDone = time.Time{}
 		a.log.WarnContext(ctx, "identities that end soon not looked for", "error", err)

@@ -63,6 +63,7 @@ type Options struct {
 	ReminderDays     int    `help:"How many days before its end a request that was not accepted is sent again, once; 0: never." default:"5" env:"ROLLCALL_REMINDER_DAYS"`
 
 	SignInOptions
+	ConsoleOptions
 
 	OneURL       bool     `help:"Give devices one URL for check-in and connect." env:"ROLLCALL_ONE_URL"`
 	ClientHeader string   `help:"Header in which a proxy passes the TLS client certificate (RFC 9440 or escaped PEM)." env:"ROLLCALL_CLIENT_HEADER"`
@@ -156,6 +157,7 @@ func (o *Options) Check() error {
 	}
 	o.checkMail(add)
 	o.SignInOptions.check(add)
+	o.ConsoleOptions.check(add)
 	if o.EventDays < 0 || o.EventDays == 1 { // webhooks are tried for a day
 		add("--event-days is %d; at least 2 are needed", o.EventDays)
 	}

@@ -38,6 +38,7 @@ type rooms struct {
 	scep      http.Handler
 	portal    *portal.Portal
 	api       http.Handler
+	console   http.Handler
 	entrances doors
 	agents    *android.Server
 	google    amapiRooms
@@ -67,6 +68,7 @@ func newRouter(observe mux.MiddlewareFunc, to rooms) http.Handler {
 	r.Handle(android.PathWait, fromAfar(http.HandlerFunc(to.agents.ServeWait))).Methods(http.MethodGet)
 	to.portal.Mount(func(pattern string, h http.Handler) { r.Handle(pattern, open(h)) })
 	r.PathPrefix("/api/").Handler(fromAfar(to.api))
+	mountConsole(r, open, to.console)
 	return r
 }
 
@@ -96,6 +98,7 @@ func (a *App) newAPI(roll *enroll.Roll, gate *enroll.Gate) http.Handler {
 	a.wireEvents(api)
 	a.figures = admin.NewFigureKeeper(a.store, 20*time.Millisecond, a.now, a.log)
 	api.Figures, api.Examiner = a.figures, a
+	api.Administrators, api.Views = a.administrators, a.store
 	api.DEP = a.accounts
 	api.EnrollmentTokens, api.Provisioning = &android.Tokens{Store: a.store, Now: a.now}, a.provisioning
 	api.Enterprise, api.Google, api.ZeroTouch = a.enterprises, a.connector, a.zeroTouch
