@@ -233,13 +233,6 @@ var requestsFor = map[string]struct{ contentType, body string }{
 	"put-my-second-factor":         {"application/json", `{"code":"123456"}`},
 	"remove-my-second-factor":      {"application/json", `{"code":"123456"}`},
 	"put-view":                     {"application/json", `{"query":"state=enrolled"}`},
-	"create-administrator":         {"application/json", `{"email":"ann@example.com","name":"Ann","role":"viewer"}`},
-	"patch-administrator":          {"application/json", `{"name":"Ann"}`},
-	"patch-me":                     {"application/json", `{"theme":"dark"}`},
-	"put-my-password":              {"application/json", `{"current":"a","new":"correct horse battery"}`},
-	"put-my-second-factor":         {"application/json", `{"code":"123456"}`},
-	"remove-my-second-factor":      {"application/json", `{"code":"123456"}`},
-	"put-view":                     {"application/json", `{"query":"state=enrolled"}`},
 	"run-batch":                    {"application/json", `{"atomic":true,"operations":[{"method":"DELETE","path":"/devices/SERIAL1"}]}`},
 }
 
