@@ -11,6 +11,26 @@ var devicePages = []route{
 	get("/devices", devices),
 	get("/devices.csv", exportDevices),
 	get("/search", search),
+	post("/devices/bulk", confirmBulk),
+	post("/devices/bulk/run", runBulk),
+	post("/devices/views", saveView),
+	post("/devices/views/delete", deleteView),
+	get("/devices/new", newDevice),
+	post("/devices/new", createDevice),
+	get("/devices/{serial}", deviceSummary),
+	get("/devices/{serial}/policies", devicePolicies),
+	get("/devices/{serial}/timeline", deviceTimeline),
+	get("/devices/{serial}/enrollment", deviceEnrollment),
+	get("/devices/{serial}/edit", editDevice),
+	post("/devices/{serial}/edit", changeDevice),
+	post("/devices/{serial}/block", blockDevice),
+	post("/devices/{serial}/unblock", unblockDevice),
+	get("/devices/{serial}/remove", askRemove),
+	post("/devices/{serial}/delete", deleteDevice),
+	post("/devices/{serial}/disenroll", disenrollDevice),
+	post("/devices/{serial}/push", pushDevice),
+	post("/devices/{serial}/request", requestDevice),
+	post("/devices/{serial}/command", commandDevice),
 }
 
 // pageSize is how many rows a list shows at once.
@@ -54,16 +74,15 @@ type user struct {
 }
 
 type facts struct {
-	DeviceName   string            `json:"device_name"`
-	Model        string            `json:"model"`
-	Product      string            `json:"product"`
-	OSVersion    string            `json:"os_version"`
-	BuildVersion string            `json:"build_version"`
-	UDID         string            `json:"udid"`
-	IMEI         string            `json:"imei"`
-	MEID         string            `json:"meid"`
-	Supervised   *bool             `json:"supervised"`
-	Extra        map[string]string `json:"extra"`
+	DeviceName   string `json:"device_name"`
+	Model        string `json:"model"`
+	Product      string `json:"product"`
+	OSVersion    string `json:"os_version"`
+	BuildVersion string `json:"build_version"`
+	UDID         string `json:"udid"`
+	IMEI         string `json:"imei"`
+	MEID         string `json:"meid"`
+	Supervised   *bool  `json:"supervised"`
 }
 
 type block struct {
@@ -71,11 +90,16 @@ type block struct {
 	Reason string    `json:"reason"`
 }
 
+type deviceList struct {
+	Items      []device `json:"items"`
+	NextCursor string   `json:"next_cursor"`
+}
+
 // deviceFilters are the parameters that narrow the list, in the order in which
 // they are shown.
 var deviceFilters = []string{"q", "state", "platform", "ownership", "group", "domain", "user", "source", "tag", "model"}
 
-// filtersOf takes the filters of a list out of the URL of its page.
+// parameters takes the named ones that are set out of the URL of a page.
 func (q *request) filtersOf(names []string) url.Values {
 	out := url.Values{}
 	for _, name := range names {
@@ -86,31 +110,63 @@ func (q *request) filtersOf(names []string) url.Values {
 	return out
 }
 
-type deviceList struct {
-	Items      []device `json:"items"`
-	NextCursor string   `json:"next_cursor"`
-}
+// filter is one that is set, as a chip.
+type filter struct{ Name, Value string }
 
-func devices(q *request) error {
-	filters := q.filtersOf(append(slices.Clone(deviceFilters), "sort", "order", "cursor"))
-	filters.Set("limit", pageSize)
+func devices(q *request) error { return showDevices(q, nil) }
+
+func showDevices(q *request, p *problem) error {
 	data := struct {
 		deviceList
-		Filters []string
-		Active  map[string]string
+		Filters []filter
 		Groups  []string
 		Domains []string
-	}{Active: map[string]string{}}
-	if err := q.get("/devices", filters, &data.deviceList); err != nil {
+		Export  string
+		View    string // the query of this list, as it is saved
+		Views   []savedView
+	}{}
+	filters := q.filtersOf(deviceFilters)
+	data.Export = Prefix + "/devices.csv?" + filters.Encode()
+	query := q.filtersOf(append(slices.Clone(deviceFilters), "sort", "order"))
+	data.View = query.Encode()
+	if cursor := q.Param("cursor"); cursor != "" {
+		query.Set("cursor", cursor)
+	}
+	query.Set("limit", pageSize)
+	if err := q.get("/devices", query, &data.deviceList); err != nil {
 		return err
 	}
 	for _, name := range deviceFilters {
-		if v := q.Param(name); v != "" {
-			data.Filters = append(data.Filters, name)
-			data.Active[name] = v
+		if v := filters.Get(name); v != "" {
+			data.Filters = append(data.Filters, filter{name, v})
 		}
 	}
-	return q.page("devices", view{Title: text("devices.title"), Area: "devices", Data: data})
+	var err error
+	if data.Groups, err = q.groupNames(false); err != nil {
+		return err
+	}
+	if data.Domains, err = q.domainNames(); err != nil {
+		return err
+	}
+	if data.Views, err = q.savedViews(); err != nil {
+		return err
+	}
+	return q.page("devices", view{Title: text("devices.title"), Area: "devices", Data: data, Problem: p})
+}
+
+// domainNames are the domains, for a choice of one.
+func (q *request) domainNames() ([]string, error) {
+	var all struct {
+		Items []struct {
+			Name string `json:"name"`
+		} `json:"items"`
+	}
+	err := q.get("/domains", nil, &all)
+	out := make([]string, len(all.Items))
+	for i, item := range all.Items {
+		out[i] = item.Name
+	}
+	return out, err
 }
 
 // exportDevices gives the whole filtered list as CSV.
@@ -118,10 +174,19 @@ func exportDevices(q *request) error {
 	return q.pass(call{Method: http.MethodGet, Path: "/devices", Query: q.filtersOf(deviceFilters), Accept: "text/csv"}, "devices.csv")
 }
 
-// search finds devices and users; one device that has exactly that serial is
-// opened at once.
+// search finds devices from anywhere. One that has exactly that serial is opened
+// at once.
 func search(q *request) error {
-	q.redirect("/devices?q=" + url.QueryEscape(q.Param("q")))
+	wanted := q.Param("q")
+	var found deviceList
+	if err := q.get("/devices", url.Values{"q": {wanted}, "limit": {"2"}}, &found); err != nil {
+		return err
+	}
+	if len(found.Items) == 1 && found.NextCursor == "" {
+		q.redirect(at("/devices/%s", found.Items[0].Serial))
+		return nil
+	}
+	q.redirect("/devices?" + url.Values{"q": {wanted}}.Encode())
 	return nil
 }
 
@@ -143,4 +208,38 @@ func (q *request) SortState(column string) string {
 		return "descending"
 	}
 	return "ascending"
+}
+
+// savedView is a list of devices under a name.
+type savedView struct {
+	Name  string `json:"name"`
+	Query string `json:"query"`
+}
+
+func (q *request) savedViews() ([]savedView, error) {
+	var all struct {
+		Items []savedView `json:"items"`
+	}
+	err := q.get("/views", nil, &all)
+	return all.Items, err
+}
+
+func saveView(q *request) error {
+	name := q.Typed("view")
+	if err := q.put(at("/views/%s", name), map[string]any{"query": q.Typed("query")}, nil); err != nil {
+		if p := refusal(err); p != nil {
+			q.URL.RawQuery = q.Typed("query")
+			return showDevices(q, p)
+		}
+		return err
+	}
+	return q.done("/devices?"+q.Typed("query"), "devices.view.saved", name)
+}
+
+func deleteView(q *request) error {
+	name := q.Typed("view")
+	if err := q.delete(at("/views/%s", name), nil, nil); err != nil {
+		return err
+	}
+	return q.done("/devices", "devices.view.deleted", name)
 }

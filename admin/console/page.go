@@ -134,9 +134,17 @@ func pretty(v any) (string, error) {
 	return string(b), err
 }
 
-// Visible are the tabs for who is signed in.
-func (s shown) Visible() ([]tab, error) {
-	var out []tab
+// visibleTab is a tab on a page.
+type visibleTab struct {
+	tab
+	Current bool
+}
+
+// Visible are the tabs for who is signed in. Current is the one whose path is the
+// longest that leads here.
+func (s shown) Visible() ([]visibleTab, error) {
+	var out []visibleTab
+	current := -1
 	for _, t := range s.Tabs {
 		if t.Operation != "" {
 			if can, err := s.Can(t.Operation); err != nil {
@@ -145,15 +153,16 @@ func (s shown) Visible() ([]tab, error) {
 				continue
 			}
 		}
-		out = append(out, t)
+		rest, ok := strings.CutPrefix(s.URL.EscapedPath(), Prefix+t.Path)
+		if ok && (rest == "" || rest[0] == '/') && (current < 0 || len(t.Path) > len(out[current].Path)) {
+			current = len(out)
+		}
+		out = append(out, visibleTab{tab: t})
+	}
+	if current >= 0 {
+		out[current].Current = true
 	}
 	return out, nil
-}
-
-// On says whether this page is the tab's, or below it.
-func (s shown) On(t tab) bool {
-	rest, ok := strings.CutPrefix(s.URL.Path, Prefix+t.Path)
-	return ok && (rest == "" || rest[0] == '/')
 }
 
 // At shows a time to people, in their zone, with the exact one in UTC beside it.
