@@ -150,7 +150,7 @@ func humaProblem(status int, msg string, errs []error) *Problem {
 		}
 	}
 	if len(p.Errors) > 0 {
-		p.Detail = sentence(strings.TrimPrefix(p.Errors[0].place()+": "+p.Errors[0].Detail, ": "))
+		p.Detail = sentence(p.Errors[0].place() + p.Errors[0].Detail)
 	}
 	if status == http.StatusUnsupportedMediaType {
 		p.Hint = "Set Content-Type as the operation is documented; application/json for most."
@@ -179,7 +179,16 @@ func located(d *huma.ErrorDetail) ProblemDetail {
 	return out
 }
 
-func (d ProblemDetail) place() string { return strings.TrimPrefix(d.Pointer+d.Parameter, "/") }
+// place begins a sentence about the value that is wrong.
+func (d ProblemDetail) place() string {
+	switch {
+	case d.Pointer != "":
+		return "At " + d.Pointer + ": "
+	case d.Parameter != "":
+		return "In " + d.Parameter + ": "
+	}
+	return ""
+}
 
 func shorten(s string) string {
 	const shown = 100

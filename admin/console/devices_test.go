@@ -147,10 +147,10 @@ func TestDevice(t *testing.T) {
 		p.Get("/console/devices/DEVICE1/timeline").Wants(http.StatusOK, "put on the roll", "asset_tag", "A-1", "enrollment request")
 	})
 	t.Run("policies, before there are any", func(t *testing.T) {
-		p.Get("/console/devices/DEVICE1/policies").Wants(http.StatusOK, "No policy reaches this device", "nothing waits for it")
-		h.API(http.MethodPut, "/policies/Basics", map[string]any{"document": map[string]any{"device_name": "desk", "restrictions": map[string]any{"camera": false}}}, nil)
+		p.Get("/console/devices/DEVICE1/policies").Wants(http.StatusOK, "No policy reaches this device", "The device is not enrolled")
+		h.API(http.MethodPut, "/policies/Basics", map[string]any{"document": map[string]any{"device_name": "desk", "restrictions": map[string]any{"camera": "deny"}}}, nil)
 		h.API(http.MethodPost, "/policies/Basics/bindings", map[string]any{"serial": "DEVICE1"}, nil)
-		p.Get("/console/devices/DEVICE1/policies").Wants(http.StatusOK, "Basics", "/restrictions/camera", "false", "At its first check-in it gets")
+		p.Get("/console/devices/DEVICE1/policies").Wants(http.StatusOK, "Basics", "/restrictions/camera", "deny", "At its first check-in it gets")
 	})
 	t.Run("delete", func(t *testing.T) {
 		p.Get("/console/devices/DEVICE1").Follow("Remove …").Form("Delete from the roll").Send().Wants(http.StatusOK, "DEVICE1 is off the roll")
