@@ -1,11 +1,9 @@
 package console
 
 import (
-	"encoding/json"
 	"maps"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -40,44 +38,6 @@ type from struct {
 	Via    string `json:"via"`
 }
 
-type note struct {
-	Code     string `json:"code"`
-	Pointer  string `json:"pointer"`
-	Policies []from `json:"policies"`
-	State    string `json:"state"`
-	Text     string `json:"text"`
-}
-
-type effective struct {
-	Policies []struct {
-		Name     string `json:"name"`
-		Version  int64  `json:"version"`
-		Priority int    `json:"priority"`
-		Via      string `json:"via"`
-	} `json:"policies"`
-	Items []struct {
-		Key      string `json:"key"`
-		Title    string `json:"title"`
-		Blocked  string `json:"blocked"`
-		Policies []from `json:"policies"`
-	} `json:"items"`
-	Notes     []note `json:"notes"`
-	Conflicts []struct {
-		Pointer string   `json:"pointer"`
-		Text    string   `json:"text"`
-		Won     origin   `json:"won"`
-		Lost    []origin `json:"lost"`
-	} `json:"conflicts"`
-	Origins  map[string][]origin `json:"origins"`
-	Document json.RawMessage     `json:"document"`
-}
-
-type origin struct {
-	Policy  string `json:"policy"`
-	Version int64  `json:"version"`
-	Via     string `json:"via"`
-}
-
 // receipt is what a device got; see the API's Receipt.
 type receipt struct {
 	EnrolledAt  time.Time `json:"enrolled_at"`
@@ -93,7 +53,6 @@ type receipt struct {
 		RetryAt    time.Time `json:"retry_at"`
 		FinishedAt time.Time `json:"finished_at"`
 	} `json:"items"`
-	Notes []note `json:"notes"`
 }
 
 func devicePolicies(q *request) error {
@@ -104,7 +63,6 @@ func devicePolicies(q *request) error {
 	var data struct {
 		Effective effective
 		Receipt   *receipt
-		Values    []policyValue
 	}
 	if err := q.get(at("/devices/%s/policy", d.Serial), nil, &data.Effective); err != nil {
 		return err
@@ -115,54 +73,7 @@ func devicePolicies(q *request) error {
 			return err
 		}
 	}
-	data.Values = valuesOf(data.Effective)
 	return devicePage(q, "device-policies", d, data, nil)
-}
-
-// policyValue is one value of the effective document, and where it comes from.
-type policyValue struct {
-	Pointer string
-	Value   string
-	Origin  string
-}
-
-// valuesOf lists what the effective document says, value by value.
-func valuesOf(e effective) []policyValue {
-	var document any
-	if len(e.Document) == 0 || json.Unmarshal(e.Document, &document) != nil {
-		return nil
-	}
-	var out []policyValue
-	for _, pointer := range slices.Sorted(maps.Keys(e.Origins)) {
-		value, ok := pointed(document, pointer)
-		if !ok {
-			continue
-		}
-		shown, err := json.Marshal(value)
-		if err != nil {
-			continue
-		}
-		var names []string
-		for _, o := range e.Origins[pointer] {
-			names = append(names, o.Policy)
-		}
-		out = append(out, policyValue{pointer, string(shown), strings.Join(names, ", ")})
-	}
-	return out
-}
-
-// pointed is the value that a JSON pointer (RFC 6901) leads to.
-func pointed(document any, pointer string) (any, bool) {
-	for step := range strings.SplitSeq(strings.TrimPrefix(pointer, "/"), "/") {
-		object, ok := document.(map[string]any)
-		if !ok {
-			return nil, false
-		}
-		if document, ok = object[strings.NewReplacer("~1", "/", "~0", "~").Replace(step)]; !ok {
-			return nil, false
-		}
-	}
-	return document, true
 }
 
 func deviceTimeline(q *request) error {

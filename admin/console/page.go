@@ -106,7 +106,7 @@ func (c *Console) fail(q *request, err error) {
 func parsePages() (*pages, error) {
 	set := template.New("").Funcs(template.FuncMap{
 		"t": textOrError, "label": label, "dict": dict, "list": func(items ...any) []any { return items }, "number": number, "static": staticURL,
-		"join": func(items []string) string { return strings.Join(items, ", ") }, "pretty": pretty, "pathname": url.PathEscape, "place": placeName,
+		"join": func(items []string) string { return strings.Join(items, ", ") }, "pretty": pretty, "pathname": url.PathEscape, "place": placeName, "query": queryString,
 	})
 	parsed, err := set.ParseFS(templates, "templates/*.html")
 	if err != nil {
@@ -126,6 +126,13 @@ func dict(pairs ...any) (map[string]any, error) {
 		out[name] = pairs[i+1]
 	}
 	return out, nil
+}
+
+// queryString is that of a URL, written anew, so that it can stand in a
+// link as it is.
+func queryString(s string) (template.URL, error) {
+	values, err := url.ParseQuery(s)
+	return template.URL(values.Encode()), err
 }
 
 // pretty is JSON for reading.
