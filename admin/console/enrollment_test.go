@@ -7,6 +7,7 @@ import (
 
 	"rollcall/admin"
 	"rollcall/sim/iphone"
+	"rollcall/sim/mail"
 )
 
 // arrive lets a phone come by the open link.
@@ -191,4 +192,24 @@ func TestEnrollmentTokens(t *testing.T) {
 	g.Follow("Revoke").Wants(http.StatusOK, "Revoke the token").Form("Revoke").Send().Wants(http.StatusOK, "is revoked", "revoked")
 	ann.Get(path+"/new").Form("Make the token").Set("name", "x").Set("max_uses", "-1").Send().Wants(http.StatusUnprocessableEntity, "expected number >= 0")
 	h.As(admin.RoleViewer).Post(path+"/new", form.Fields).Wants(http.StatusForbidden)
+}
+
+// TestEnrollmentRequestMessages: why a mail failed is said where it is looked
+// for, and the request is sent again to the corrected address.
+func TestEnrollmentRequestMessages(t *testing.T) {
+	server, options := post(t)
+	h := newHouse(t, options)
+	server.Treat("typo@example.com", mail.Rule{Code: 550, Text: "5.1.1 <typo@example.com> no such person"})
+	h.API(http.MethodPut, "/devices/MAIL00000001", map[string]any{"platform": "ios", "ownership": "corporate", "user": map[string]any{"email": "typo@example.com", "name": "Ann"}}, nil)
+	ann := h.As(admin.RoleOperator)
+	const path = "/console/enrollment/requests"
+	ann.Get(path+"/new").Form("Send").Set("serials", "MAIL00000001").Set("via", "email").Send().Wants(http.StatusOK, "1 request is on its way")
+	g := ann.until(path+"?state=bounced", "no such person").Wants(http.StatusOK, "bounced", "e-mail").Follow("MAIL00000001")
+	g.Wants(http.StatusOK, "The message bounced:", "no such person", "given up", "invitation", "Correct the address")
+	server.Treat("typo@example.com", mail.Rule{})
+	g.Form("Send again").Send().Wants(http.StatusOK, "sent again by e-mail")
+	if _, err := server.Wait(t.Context(), "typo@example.com", 1); err != nil {
+		t.Fatal(err)
+	}
+	ann.until(g.URL.Path, "taken").Lacks("The message bounced")
 }
