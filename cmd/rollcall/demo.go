@@ -2,12 +2,15 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"rollcall/admin"
 	"rollcall/cmd/rollcall/app"
 	"rollcall/cmd/rollcall/stage"
 	"rollcall/sim/applepki"
@@ -106,7 +109,11 @@ func (c *demoCmd) Run(ctx context.Context) error {
 	if !c.Keep {
 		return nil
 	}
-	fmt.Fprintf(d.out, "\nThe server goes on at %s until you press Ctrl-C.\n  admin token: %s\n  try: curl -k -H 'Authorization: Bearer %s' %s/api/v1/devices\n  or:  bin/rollcall device list --insecure --server %s --token %s\n", s.URL(), s.Token, s.Token, s.URL(), s.URL(), s.Token)
+	fmt.Fprintf(d.out, "\nThe server goes on at %s until you press Ctrl-C.\n", s.URL())
+	if err := d.openConsole(ctx, s.App); err != nil {
+		return err
+	}
+	fmt.Fprintf(d.out, "  admin token: %s\n  try: curl -k -H 'Authorization: Bearer %s' %s/api/v1/devices\n  or:  bin/rollcall device list --insecure --server %s --token %s\n", s.Token, s.Token, s.URL(), s.URL(), s.Token)
 	return waitForInterrupt(context.WithoutCancel(ctx))
 }
 
@@ -122,6 +129,22 @@ func (c *demoCmd) options(post *mail.Server, roots string) stage.Options {
 		os.WriteFile(a.SMTPRoots, post.RootsPEM(), 0o600)
 	}
 	return o
+}
+
+// openConsole makes somebody who can sign in, and says how. A database that was
+// used before has its administrators already.
+func (d *demo) openConsole(ctx context.Context, a *app.App) error {
+	fmt.Fprintf(d.out, "  console:     %s/console/ (the browser asks about its certificate, which this server made itself)\n", a.URL())
+	if a.SetUpCode() == "" {
+		return nil
+	}
+	const email = "demo@example.com"
+	password := strings.ToLower(rand.Text()[:16])
+	if _, err := a.Administrators().SetUp(ctx, a.SetUpCode(), "Dana Demo", email, password, admin.Browser{Address: "127.0.0.1"}); err != nil {
+		return fmt.Errorf("make an administrator for the console: %w", err)
+	}
+	fmt.Fprintf(d.out, "  sign in:     %s, password %s\n", email, password)
+	return nil
 }
 
 func (d *demo) say(format string, args ...any) { fmt.Fprintf(d.out, "- "+format+"\n", args...) }
