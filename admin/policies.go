@@ -20,15 +20,16 @@ import (
 
 // PolicySummaryView is a policy without its document.
 type PolicySummaryView struct {
-	Name      string      `json:"name"`
-	Version   int64       `json:"version" doc:"Grows by one with every save."`
-	Restored  int64       `json:"restored,omitempty" doc:"The version whose content this one has again."`
-	Priority  int         `json:"priority" doc:"The higher one wins where policies say different things and only one can win."`
-	Features  []string    `json:"features" doc:"Top-level fields of the document." example:"[\"restrictions\",\"wifi\"]"`
-	Rollout   RolloutView `json:"rollout"`
-	CreatedAt time.Time   `json:"created_at"`
-	UpdatedAt time.Time   `json:"updated_at" doc:"When this version was saved."`
-	UpdatedBy string      `json:"updated_by,omitempty" doc:"Name of the token that saved it."`
+	Name        string      `json:"name"`
+	Description string      `json:"description,omitempty" doc:"What it is for. The newest one; it is not part of a version."`
+	Version     int64       `json:"version" doc:"Grows by one with every save."`
+	Restored    int64       `json:"restored,omitempty" doc:"The version whose content this one has again."`
+	Priority    int         `json:"priority" doc:"The higher one wins where policies say different things and only one can win."`
+	Features    []string    `json:"features" doc:"Top-level fields of the document." example:"[\"restrictions\",\"wifi\"]"`
+	Rollout     RolloutView `json:"rollout"`
+	CreatedAt   time.Time   `json:"created_at"`
+	UpdatedAt   time.Time   `json:"updated_at" doc:"When this version was saved."`
+	UpdatedBy   string      `json:"updated_by,omitempty" doc:"Name of the token that saved it."`
 }
 
 // listedPolicyView is a policy in the list of all.
@@ -49,7 +50,7 @@ type PolicyView struct {
 }
 
 func summarizePolicy(p policy.Policy) PolicySummaryView {
-	return PolicySummaryView{Name: p.Name, Version: p.Version, Restored: p.Restored, Priority: p.Priority, Features: features(p.Document), Rollout: viewRollout(p),
+	return PolicySummaryView{Name: p.Name, Description: p.Description, Version: p.Version, Restored: p.Restored, Priority: p.Priority, Features: features(p.Document), Rollout: viewRollout(p),
 		CreatedAt: utc(p.CreatedAt), UpdatedAt: utc(p.UpdatedAt), UpdatedBy: p.UpdatedBy}
 }
 
@@ -77,7 +78,7 @@ func features(d document.Document) []string {
 type policyChangeView struct {
 	PolicyView
 	Created  bool          `json:"created" doc:"The policy is new."`
-	Changed  bool          `json:"changed" doc:"false: it was so already, and there is no new version."`
+	Changed  bool          `json:"changed" doc:"false: there is no new version, because it was so already or is described otherwise only."`
 	Warnings []warningView `json:"warnings" doc:"What is legal but doubtful, and what devices of the groups it is bound to will not honour."`
 }
 
@@ -217,8 +218,9 @@ func (r routes) policies() {
 		PolicyParam
 		VersionParam
 		Body struct {
-			Priority *int               `json:"priority,omitempty" minimum:"-1000" maximum:"1000" doc:"The higher one wins where policies say different things and only one can win; 0 at first."`
-			Document *document.Document `json:"document,omitempty" doc:"All of what it says, in place of what it said. A secret that is \"********\" stays as it is."`
+			Description *string            `json:"description,omitempty" maxLength:"2000" doc:"What it is for. No device is told, and a change of it alone is no version."`
+			Priority    *int               `json:"priority,omitempty" minimum:"-1000" maximum:"1000" doc:"The higher one wins where policies say different things and only one can win; 0 at first."`
+			Document    *document.Document `json:"document,omitempty" doc:"All of what it says, in place of what it said. A secret that is \"********\" stays as it is."`
 		}
 	}
 	put := orCreated[policyChangeView](r, op("put-policy", http.MethodPut, "/{name}", "Make or change a policy", "Fields that are left out stay as they are. Every change is a new version. The devices it is bound to get it at once, or as its roll-out says."))
@@ -231,6 +233,9 @@ func (r routes) policies() {
 		return a.changePolicy(ctx, in.Name, true, func(p *policy.Policy) error {
 			if base != 0 && base != p.Version {
 				return policyConflict(*p)
+			}
+			if in.Body.Description != nil {
+				p.Description = *in.Body.Description
 			}
 			if in.Body.Priority != nil {
 				p.Priority = *in.Body.Priority

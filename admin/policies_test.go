@@ -132,6 +132,16 @@ func TestPolicyConflict(t *testing.T) {
 		is("errors.0.pointer=/document/apps/required/0", "errors.0.detail=The app has no identifier.").says("/apps/required/0: ")
 }
 
+// TestPolicyDescription: what a policy is for is nothing that a device is told.
+func TestPolicyDescription(t *testing.T) {
+	s := newServer(t)
+	s.do("PUT /policies/p", `{"description":"for the offices"}`).want(201).is("description=for the offices", "version=1")
+	s.do("PUT /policies/p", `{"description":"for all"}`).want(200).is("description=for all", "version=1", "changed=false")
+	s.do("PUT /policies/p", `{"priority":1}`).want(200).is("description=for all", "version=2")
+	s.do("GET /policies", "").want(200).is("items.0.description=for all")
+	s.do("PUT /policies/p", `{"description":"`+strings.Repeat("x", 2001)+`"}`).want(422)
+}
+
 // TestPolicyList tells what policies are bound to.
 func TestPolicyList(t *testing.T) {
 	s := newServer(t)

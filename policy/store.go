@@ -15,7 +15,8 @@ type Store interface {
 	Policies(ctx context.Context) ([]Policy, error)          // by name
 	// ChangePolicy reads (nil: there is none), changes and writes a policy,
 	// locked. Where change returns the policy as it was, nothing is written;
-	// else it is a new version. The roll-out is not changed by it.
+	// else it is a new version, but for a description alone, which makes none.
+	// The roll-out is not changed by it.
 	ChangePolicy(ctx context.Context, name string, change func(old *Policy) (Policy, error)) (p Policy, changed bool, err error)
 	DeletePolicy(ctx context.Context, name string) error // with its versions and bindings
 	// Versions lists the versions of a policy, the newest first, without their

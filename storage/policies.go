@@ -15,14 +15,15 @@ import (
 var _ policy.Store = (*Store)(nil)
 
 type policyRow struct {
-	ID        string `json:"id"`
-	Name      string `json:"name"`
-	Version   int64  `json:"version"`
-	Percent   int    `json:"rollout_percent"`
-	PerMinute int    `json:"rollout_per_minute"`
-	Paused    bool   `json:"rollout_paused"`
-	Base      int64  `json:"rollout_base"`
-	CreatedAt int64  `json:"created_at"`
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Description string `json:"description"`
+	Version     int64  `json:"version"`
+	Percent     int    `json:"rollout_percent"`
+	PerMinute   int    `json:"rollout_per_minute"`
+	Paused      bool   `json:"rollout_paused"`
+	Base        int64  `json:"rollout_base"`
+	CreatedAt   int64  `json:"created_at"`
 
 	// Of the version.
 	Priority  int    `json:"priority"`
@@ -33,7 +34,7 @@ type policyRow struct {
 }
 
 const (
-	policyColumns = `p.id, p.name, v.version, p.rollout_percent, p.rollout_per_minute, p.rollout_paused, p.rollout_base, p.created_at,
+	policyColumns = `p.id, p.name, p.description, v.version, p.rollout_percent, p.rollout_per_minute, p.rollout_paused, p.rollout_base, p.created_at,
 		v.priority, v.restored, v.created_at AS updated_at, v.created_by AS updated_by`
 	selectPolicy   = `SELECT ` + policyColumns + `, v.document FROM policies p JOIN policy_versions v ON v.policy_id = p.id `
 	currentVersion = `v.version = p.version `
@@ -45,7 +46,7 @@ func documentKey(id string, version int64) string { return id + "/" + strconv.Fo
 
 // policy makes a policy of a row; its document only where it was read.
 func (s *Store) policy(r policyRow) (policy.Policy, error) {
-	p := policy.Policy{ID: r.ID, Name: r.Name, Version: r.Version, Restored: r.Restored, Priority: r.Priority,
+	p := policy.Policy{ID: r.ID, Name: r.Name, Description: r.Description, Version: r.Version, Restored: r.Restored, Priority: r.Priority,
 		Rollout:   policy.Rollout{Percent: r.Percent, PerMinute: r.PerMinute, Paused: r.Paused, Base: r.Base},
 		CreatedAt: instant(r.CreatedAt), UpdatedAt: instant(r.UpdatedAt), UpdatedBy: r.UpdatedBy}
 	if r.Document == nil {
@@ -122,7 +123,7 @@ func (s *Store) ChangePolicy(ctx context.Context, name string, change func(*poli
 			fresh.ID, fresh.CreatedAt, fresh.Version, fresh.Rollout = old.ID, old.CreatedAt, old.Version+1, old.Rollout
 			if fresh.Name == old.Name && fresh.Priority == old.Priority && text == encode(old.Document) {
 				p = *old
-				return nil
+				return s.describePolicy(ctx, tx, &p, fresh.Description)
 			}
 		}
 		if err := s.savePolicy(ctx, tx, fresh, text); err != nil {
@@ -136,6 +137,17 @@ func (s *Store) ChangePolicy(ctx context.Context, name string, change func(*poli
 		return policy.Policy{}, false, err
 	}
 	return p, changed, nil
+}
+
+// describePolicy changes the description alone, which no device is told.
+func (s *Store) describePolicy(ctx context.Context, tx *session, p *policy.Policy, description string) error {
+	if p.Description == description {
+		return nil
+	}
+	tx.record(ctx, "policy", p.Name, map[string]string{"description": p.Description}, map[string]string{"description": description})
+	p.Description = description
+	_, err := tx.exec(ctx, `UPDATE policies SET description = ? WHERE id = ?`, description, p.ID)
+	return err
 }
 
 // lockPolicy reads a policy for a change, alone among those who change what
@@ -168,9 +180,9 @@ func (s *Store) savePolicy(ctx context.Context, tx *session, p policy.Policy, te
 	if err != nil {
 		return err
 	}
-	if _, err := tx.exec(ctx, `INSERT INTO policies (id, name, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?)
-		ON CONFLICT (id) DO UPDATE SET name = excluded.name, version = excluded.version, updated_at = excluded.updated_at`,
-		p.ID, p.Name, p.Version, micros(p.CreatedAt), micros(p.UpdatedAt)); err != nil {
+	if _, err := tx.exec(ctx, `INSERT INTO policies (id, name, description, version, created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?)
+		ON CONFLICT (id) DO UPDATE SET name = excluded.name, description = excluded.description, version = excluded.version, updated_at = excluded.updated_at`,
+		p.ID, p.Name, p.Description, p.Version, micros(p.CreatedAt), micros(p.UpdatedAt)); err != nil {
 		return err
 	}
 	_, err = tx.exec(ctx, `INSERT INTO policy_versions (policy_id, version, priority, document, restored, created_at, created_by) VALUES (?, ?, ?, ?, ?, ?, ?)`,

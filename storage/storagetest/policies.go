@@ -31,6 +31,17 @@ func testPolicies(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if p := w.policy("wifi", "other"); p.Version != 2 || p.ID != want.ID {
 				w.Fatalf("changed: %+v", p)
 			}
+			described, changed, err := w.ChangePolicy(w.ctx, "wifi", func(old *policy.Policy) (policy.Policy, error) {
+				p := *old
+				p.Description = "for the offices"
+				return p, nil
+			})
+			if err != nil || changed || described.Version != 2 || described.Description != "for the offices" {
+				w.Fatalf("described: %v, %+v, %v", changed, described, err)
+			}
+			if p := w.policy("wifi", "third"); p.Version != 3 || p.Description != "for the offices" {
+				w.Fatalf("changed after that: %+v", p)
+			}
 			w.policy("able", "x")
 			all, err := w.Policies(w.ctx)
 			w.ok(err)
