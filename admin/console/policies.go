@@ -39,16 +39,17 @@ var policyPages = []route{
 
 // policySummary is what the pages show of a policy; see the API's Policy.
 type policySummary struct {
-	Name      string    `json:"name"`
-	Version   int64     `json:"version"`
-	Restored  int64     `json:"restored"`
-	Priority  int       `json:"priority"`
-	Features  []string  `json:"features"`
-	Rollout   rollout   `json:"rollout"`
-	CreatedAt time.Time `json:"created_at"`
-	UpdatedAt time.Time `json:"updated_at"`
-	UpdatedBy string    `json:"updated_by"`
-	Bound     struct {
+	Name        string    `json:"name"`
+	Description string    `json:"description"`
+	Version     int64     `json:"version"`
+	Restored    int64     `json:"restored"`
+	Priority    int       `json:"priority"`
+	Features    []string  `json:"features"`
+	Rollout     rollout   `json:"rollout"`
+	CreatedAt   time.Time `json:"created_at"`
+	UpdatedAt   time.Time `json:"updated_at"`
+	UpdatedBy   string    `json:"updated_by"`
+	Bound       struct {
 		Groups  []string `json:"groups"`
 		Users   int      `json:"users"`
 		Devices int      `json:"devices"`
@@ -138,10 +139,13 @@ func makePolicy(q *request) error {
 	}
 	err := error(wrongField("/name", text("policies.new.name")))
 	if name != "" {
-		err = q.put(at("/policies/%s", name), map[string]any{}, &made)
+		err = q.put(at("/policies/%s", name), map[string]any{}, &made) // changes nothing of one that is there
 	}
 	if err == nil && !made.Created {
 		err = wrongField("/name", text("policies.new.exists"))
+	}
+	if description := q.Typed("description"); err == nil && description != "" {
+		err = q.put(at("/policies/%s", name), map[string]any{"description": description}, nil)
 	}
 	if p := refusal(err); p != nil {
 		return q.newPolicy(p)

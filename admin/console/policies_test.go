@@ -25,7 +25,7 @@ func TestPolicyPages(t *testing.T) {
 	p := h.As(admin.RoleAdmin)
 	g := p.Get("/console/policies").Wants(http.StatusOK, "There is no policy yet").Follow("New policy")
 	g.Form("Make the policy").Set("name", " ").Send().Wants(http.StatusUnprocessableEntity, "needs a name")
-	g.Form("Make the policy").Set("name", "Base/1").Send().Wants(http.StatusOK, "The policy was made", "Nothing is set")
+	g.Form("Make the policy").Set("name", "Base/1").Set("description", "for <all>").Send().Wants(http.StatusOK, "The policy was made", "Nothing is set")
 	g.Form("Make the policy").Set("name", "Base/1").Send().Wants(http.StatusUnprocessableEntity, "There is a policy with this name already")
 
 	const page = "/console/policies/Base%2F1"
@@ -36,7 +36,7 @@ func TestPolicyPages(t *testing.T) {
 		t.Errorf("typed was %q", got)
 	}
 	g = g.Form("Bind to the user").Set("user", "ann@example.com").Send().Wants(http.StatusOK, "The user ann@example.com in local")
-	p.Get("/console/policies").Wants(http.StatusOK, "Base/1 1 0 nothing yet Sales (1) 1 user")
+	p.Get("/console/policies").Wants(http.StatusOK, "Base/1 for <all> 1 0 nothing yet Sales (1) 1 user")
 	g = g.Form("Unbind").Send().Wants(http.StatusOK, "no longer bound to Sales")
 
 	g = g.Form("Set the roll-out").Set("percent", "ten").Send().Wants(http.StatusUnprocessableEntity, "whole number")
@@ -109,7 +109,8 @@ func TestPolicyEditor(t *testing.T) {
 	// What was not touched stays as it is, to the last digit.
 	g := p.Get(page).Wants(http.StatusOK, "You are changing version 1", "Camera", "allowCamera = false", "cameraAccess = CAMERA_ACCESS_DISABLED", "set, not shown", "Wi-Fi networks, number 1")
 	g.Lacks("first secret")
-	g.Form("Save as a new version").Send().Wants(http.StatusOK, "Nothing was different")
+	g.Form("Save as a new version").Send().Wants(http.StatusOK, "There is no new version")
+	g.Form("Save as a new version").Set("description", "one\r\ntwo").Send().Wants(http.StatusOK, "There is no new version", "one two")
 
 	// Settings are added and taken out; nothing is saved by that.
 	g = g.Form("Find").Set("find", "airdr").Send().Wants(http.StatusOK, "AirDrop and nearby sharing").Lacks("Text messages")

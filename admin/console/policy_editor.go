@@ -13,17 +13,18 @@ import (
 // it are one document, told apart by their digests: the one that was changed
 // counts.
 type policyEditor struct {
-	Name     string
-	Base     int64  // the version that is being changed
-	Priority string // as it was typed
-	Areas    []settingArea
-	Search   string
-	JSON     string
-	FormWas  string // digest of what the fields said when they were made
-	JSONWas  string
-	Both     bool // both were changed
-	Added    string
-	Files    bool // the form can take files
+	Name        string
+	Base        int64  // the version that is being changed
+	Priority    string // as it was typed
+	Description string
+	Areas       []settingArea
+	Search      string
+	JSON        string
+	FormWas     string // digest of what the fields said when they were made
+	JSONWas     string
+	Both        bool // both were changed
+	Added       string
+	Files       bool // the form can take files
 }
 
 func editPolicy(q *request) error {
@@ -38,7 +39,7 @@ func editPolicy(q *request) error {
 	if err != nil {
 		return err
 	}
-	return q.editor(m, policyEditor{Base: p.Version, Priority: strconv.Itoa(p.Priority)}, p.Document, nil)
+	return q.editor(m, policyEditor{Base: p.Version, Priority: strconv.Itoa(p.Priority), Description: p.Description}, p.Document, nil)
 }
 
 // needs refuses a page whose form would be refused, before anybody fills it in.
@@ -94,7 +95,7 @@ func savePolicy(q *request) error {
 		return err
 	}
 	do, pointer, _ := strings.Cut(q.Typed("do"), ":")
-	e := policyEditor{Priority: q.Typed("priority"), Search: q.Typed("find"), FormWas: q.Typed("form_was"), JSONWas: q.Typed("json_was")}
+	e := policyEditor{Priority: q.Typed("priority"), Description: unixLines(q.Typed("description")), Search: q.Typed("find"), FormWas: q.Typed("form_was"), JSONWas: q.Typed("json_was")}
 	e.Base, _ = strconv.ParseInt(q.Typed("base"), 10, 64)
 	d, err := q.typedDocument(m, do != "save")
 	if err != nil {
@@ -151,7 +152,7 @@ func jsonProblem(err error) *problem {
 // savePolicy saves what was written on top of the version it is based on.
 func (q *request) savePolicy(m *policyModel, e policyEditor, d document) error {
 	name := q.PathValue("name")
-	body := map[string]any{"document": d}
+	body := map[string]any{"document": d, "description": e.Description}
 	if e.Priority != "" {
 		priority, err := strconv.Atoi(e.Priority)
 		if err != nil {
