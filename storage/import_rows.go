@@ -89,26 +89,56 @@ func (s *Store) ImportProblems(ctx context.Context, id string) ([]enroll.Problem
 	return out, nil
 }
 
-// recipients selects who of an import can be sent enrollment requests, with the
-// arguments of the statement. The rows of a plan that is not applied speak of
-// devices and users that may not be there yet.
-func recipients(imp enroll.Import) (from string, args []any) {
-	const rows = ` FROM import_rows p LEFT JOIN devices d ON d.id = p.device_id
-		LEFT JOIN users u ON u.email = p.email AND u.domain = ?
-		LEFT JOIN import_users f ON f.import_id = p.import_id AND f.email = p.email
-		WHERE p.import_id = ? AND p.email <> '' AND p.action IN ('new', 'changed', 'unchanged', 'skipped')`
-	args = []any{imp.Options.Domain, imp.ID}
-	written := imp.State == enroll.ImportApplied || imp.State == enroll.ImportSending || imp.State == enroll.ImportReverting || imp.State == enroll.ImportReverted
+// invitable are the actions of rows whose users can be recipients.
+const invitable = `('new', 'changed', 'unchanged', 'skipped')`
+
+// recipientJoins reads what rows p of an import speak of: devices and users
+// that, of a plan, may not be there yet. Its argument is the domain.
+const recipientJoins = ` LEFT JOIN devices d ON d.id = p.device_id
+	LEFT JOIN users u ON u.email = p.email AND u.domain = ?
+	LEFT JOIN import_users f ON f.import_id = p.import_id AND f.email = p.email `
+
+// isRecipient says whether the user of a row p can get a request.
+func isRecipient(imp enroll.Import) string {
+	const (
+		known = `(u.id IS NOT NULL OR f.user_id IS NOT NULL)`
+		owner = `(d.user_id <> '' AND d.user_id = u.id)`
+	)
 	switch {
 	case !imp.Options.PreEnroll:
-		return rows + ` AND (u.id IS NOT NULL OR f.user_id IS NOT NULL)`, args
-	case written:
-		return rows + ` AND d.user_id <> '' AND d.user_id = u.id`, args
+		return known
+	case imp.State == enroll.ImportApplied || imp.State == enroll.ImportSending || imp.State == enroll.ImportReverting || imp.State == enroll.ImportReverted:
+		return `coalesce(` + owner + `, false)`
 	}
-	return rows + ` AND (p.action <> 'skipped' AND (u.id IS NOT NULL OR f.user_id IS NOT NULL) OR d.user_id <> '' AND d.user_id = u.id)`, args
+	return `(p.action <> 'skipped' AND ` + known + ` OR coalesce(` + owner + `, false))`
 }
 
-// ImportRecipients implements enroll.ImportStore.
+// recipientRow is a row of an import with its device and user.
+type recipientRow struct {
+	Line     int    `json:"line"`
+	DeviceID string `json:"device_id"`
+	Serial   string `json:"serial"`
+	State    string `json:"device_state"`
+	User     string `json:"planned_user"`
+	Passes   bool   `json:"passes"`
+	userRow
+}
+
+// userOrBlank selects the user u, or nothing of it.
+var userOrBlank = func() string {
+	blank := make([]string, len(userNames))
+	for i, name := range userNames {
+		none := "''"
+		if strings.HasSuffix(name, "_at") {
+			none = "0"
+		}
+		blank[i] = "coalesce(u." + name + ", " + none + ") AS " + name
+	}
+	return strings.Join(blank, ", ")
+}()
+
+// ImportRecipients implements enroll.ImportStore. Rows are taken first and held
+// against devices and users then, so that no plan of the database reads all.
 func (s *Store) ImportRecipients(ctx context.Context, id string, p enroll.Page) ([]enroll.Recipient, error) {
 	after, err := strconv.Atoi(cmp.Or(p.After, "0"))
 	if err != nil {
@@ -118,41 +148,48 @@ func (s *Store) ImportRecipients(ctx context.Context, id string, p enroll.Page) 
 	if err != nil {
 		return nil, err
 	}
-	from, args := recipients(imp)
-	var rows []struct {
-		Line     int    `json:"line"`
-		DeviceID string `json:"device_id"`
-		Serial   string `json:"serial"`
-		State    string `json:"device_state"`
-		User     string `json:"planned_user"`
-		userRow
-	}
-	blank := make([]string, len(userNames))
-	for i, name := range userNames {
-		none := "''"
-		if strings.HasSuffix(name, "_at") {
-			none = "0"
+	limit := pageLimit(p)
+	out := make([]enroll.Recipient, 0, limit)
+	for {
+		var rows []recipientRow
+		if err := s.all(ctx, &rows, `SELECT p.line, p.device_id, coalesce(d.serial, p.serial) AS serial, coalesce(d.effective, '`+string(enroll.StatePreEnrolled)+`') AS device_state,
+			coalesce(f.fresh, '') AS planned_user, `+isRecipient(imp)+` AS passes, `+userOrBlank+`
+			FROM (SELECT * FROM import_rows WHERE import_id = ? AND line > ? AND email <> '' AND action IN `+invitable+` ORDER BY line LIMIT `+strconv.Itoa(limit)+`) AS p`+
+			recipientJoins+`ORDER BY p.line`, id, after, imp.Options.Domain); err != nil {
+			return nil, err
 		}
-		blank[i] = "coalesce(u." + name + ", " + none + ") AS " + name
-	}
-	if err := s.all(ctx, &rows, `SELECT p.line, p.device_id, coalesce(d.serial, p.serial) AS serial, coalesce(d.effective, '`+string(enroll.StatePreEnrolled)+`') AS device_state,
-		coalesce(f.fresh, '') AS planned_user, `+strings.Join(blank, ", ")+from+` AND p.line > ? ORDER BY p.line LIMIT ?`, append(args, after, pageLimit(p))...); err != nil {
-		return nil, err
-	}
-	out := make([]enroll.Recipient, len(rows))
-	for i, r := range rows {
-		user := r.userRow
-		if user.ID == "" || imp.State == enroll.ImportPlanned && r.User != "" {
-			if user, err = decode[userRow](r.User); err != nil {
+		for _, r := range rows {
+			after = r.Line
+			if !r.Passes {
+				continue
+			}
+			to, err := r.recipient(imp)
+			if err != nil {
 				return nil, err
 			}
+			if out = append(out, to); len(out) == limit {
+				return out, nil
+			}
 		}
-		out[i] = enroll.Recipient{Line: r.Line, User: user.user()}
-		if imp.Options.PreEnroll {
-			out[i].DeviceID, out[i].Serial, out[i].State = r.DeviceID, r.Serial, enroll.State(r.State)
+		if len(rows) < limit {
+			return out, nil
 		}
 	}
-	return out, nil
+}
+
+func (r recipientRow) recipient(imp enroll.Import) (enroll.Recipient, error) {
+	user := r.userRow
+	if user.ID == "" || imp.State == enroll.ImportPlanned && r.User != "" {
+		var err error
+		if user, err = decode[userRow](r.User); err != nil {
+			return enroll.Recipient{}, err
+		}
+	}
+	to := enroll.Recipient{Line: r.Line, User: user.user()}
+	if imp.Options.PreEnroll {
+		to.DeviceID, to.Serial, to.State = r.DeviceID, r.Serial, enroll.State(r.State)
+	}
+	return to, nil
 }
 
 // countRecipients counts those of a plan who can be reached by e-mail and by
@@ -165,13 +202,13 @@ func countRecipients(ctx context.Context, tx *session, imp enroll.Import) (email
 	if tx.name() == "postgres" {
 		mobile = `f.fresh::json ->> 'mobile'`
 	}
-	from, args := recipients(imp)
 	var n struct {
 		Email int `json:"email"`
 		SMS   int `json:"sms"`
 	}
-	err = tx.get(ctx, &n, `SELECT count(*) AS email, coalesce(sum(CASE WHEN coalesce(`+mobile+`, u.mobile, '') <> '' THEN 1 ELSE 0 END), 0) AS sms`+from+
-		` AND coalesce(d.effective, '') NOT IN ('`+string(enroll.StateEnrolled)+`', '`+string(enroll.StateBlocked)+`')`, args...)
+	err = tx.get(ctx, &n, `SELECT count(*) AS email, coalesce(sum(CASE WHEN coalesce(`+mobile+`, u.mobile, '') <> '' THEN 1 ELSE 0 END), 0) AS sms
+		FROM import_rows p`+recipientJoins+`WHERE p.import_id = ? AND p.email <> '' AND p.action IN `+invitable+` AND `+isRecipient(imp)+`
+		AND coalesce(d.effective, '') NOT IN ('`+string(enroll.StateEnrolled)+`', '`+string(enroll.StateBlocked)+`')`, imp.Options.Domain, imp.ID)
 	return n.Email, n.SMS, err
 }
 
