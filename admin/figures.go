@@ -20,7 +20,6 @@ type Figures struct {
 	States   map[enroll.State]int // devices by the state an admin sees
 	Expiring int                  // devices that have not enrolled and expire within ExpiringSoon
 	Attempts []Attempts           // newest day first
-	Cohorts  []Cohort             // newest day first
 	ToPolicy []ToPolicy           // newest first, MaxToPolicy at most
 }
 
@@ -50,6 +49,12 @@ type Cohort struct {
 	Complete  int // had their whole policy at least once
 }
 
+// Cohorts are those of all days, newest first.
+type Cohorts struct {
+	At   time.Time
+	Days []Cohort
+}
+
 // ToPolicy is how long an enrolled device took to have its whole policy for
 // the first time.
 type ToPolicy struct {
@@ -57,35 +62,44 @@ type ToPolicy struct {
 	Took time.Duration
 }
 
-// FigureStore counts.
+// FigureStore counts as of now, and back to since, which begins a day.
 type FigureStore interface {
-	// Figures counts as of now; attempts, cohorts and times go back to since,
-	// the beginning of a day.
 	Figures(ctx context.Context, now, since time.Time) (Figures, error)
+	// Cohorts looks at every row that was put on the roll since, which takes
+	// longer.
+	Cohorts(ctx context.Context, now, since time.Time) (Cohorts, error)
 }
 
 // FigureKeeper keeps figures at hand: they are counted anew for who asks as
 // long as that is quick, and in the background always.
 type FigureKeeper struct {
-	store FigureStore
-	quick time.Duration
-	now   func() time.Time
-	log   *slog.Logger
-
-	counting chan struct{} // holds one token: one count at a time
-	mu       sync.Mutex
-	last     Figures
-	began    time.Time // when the last count began
-	cost     time.Duration
+	figures kept[Figures]
+	cohorts kept[Cohorts]
 }
 
 // NewFigureKeeper makes a keeper; quick is how long somebody waits for a count.
 func NewFigureKeeper(store FigureStore, quick time.Duration, now func() time.Time, log *slog.Logger) *FigureKeeper {
-	return &FigureKeeper{store: store, quick: quick, now: now, log: log, counting: make(chan struct{}, 1)}
+	return &FigureKeeper{newKept(store.Figures, quick, now, log), newKept(store.Cohorts, quick, now, log)}
 }
 
+// Run counts in the background until ctx ends.
+func (k *FigureKeeper) Run(ctx context.Context) error {
+	var both sync.WaitGroup
+	both.Go(func() { k.figures.run(ctx) })
+	both.Go(func() { k.cohorts.run(ctx) })
+	both.Wait()
+	return nil
+}
+
+// Figures gives figures; At says of when they are. Where a count does not end in
+// a moment, or would not, those of the last one are given.
+func (k *FigureKeeper) Figures(ctx context.Context) (Figures, error) { return k.figures.get(ctx) }
+
+// Cohorts gives cohorts likewise.
+func (k *FigureKeeper) Cohorts(ctx context.Context) (Cohorts, error) { return k.cohorts.get(ctx) }
+
 const (
-	figuresAge = time.Minute // of figures that are not quick to count
+	figuresAge = time.Minute // between two counts in the background
 	// figuresShare bounds what counting costs: it rests so many times as long as
 	// it took.
 	figuresShare = 30
@@ -94,73 +108,85 @@ const (
 	hopeless = 10
 )
 
-// Run counts in the background until ctx ends.
-func (k *FigureKeeper) Run(ctx context.Context) error {
+// kept is what was counted last.
+type kept[T any] struct {
+	countAt func(ctx context.Context, now, since time.Time) (T, error)
+	quick   time.Duration
+	now     func() time.Time
+	log     *slog.Logger
+
+	counting chan struct{} // holds one token: one count at a time
+	mu       *sync.Mutex
+	last     *T        // nil: nothing yet
+	began    time.Time // when the last count began
+	cost     time.Duration
+}
+
+func newKept[T any](count func(ctx context.Context, now, since time.Time) (T, error), quick time.Duration, now func() time.Time, log *slog.Logger) kept[T] {
+	return kept[T]{countAt: count, quick: quick, now: now, log: log, counting: make(chan struct{}, 1), mu: new(sync.Mutex)}
+}
+
+func (k *kept[T]) state() (last *T, began time.Time, cost time.Duration) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.last, k.began, k.cost
+}
+
+func (k *kept[T]) run(ctx context.Context) {
 	for {
 		if _, err := k.count(ctx); err != nil && ctx.Err() == nil {
 			k.log.WarnContext(ctx, "figures of the overview not counted", "error", err)
 		}
-		k.mu.Lock()
-		rest := max(figuresAge, figuresShare*k.cost)
-		k.mu.Unlock()
+		_, _, cost := k.state()
 		select {
 		case <-ctx.Done():
-			return nil
-		case <-time.After(rest):
+			return
+		case <-time.After(max(figuresAge, figuresShare*cost)):
 		}
 	}
 }
 
-// Figures gives figures; At says of when they are. Where a count does not end in
-// a moment, or would not, those of the last one are given.
-func (k *FigureKeeper) Figures(ctx context.Context) (Figures, error) {
-	k.mu.Lock()
-	last, cost := k.last, k.cost
-	k.mu.Unlock()
+func (k *kept[T]) get(ctx context.Context) (T, error) {
+	last, _, cost := k.state()
 	switch {
-	case last.At.IsZero():
+	case last == nil:
 		return k.count(ctx)
 	case cost > hopeless*k.quick:
-		return last, nil
+		return *last, nil
 	}
 	brief, end := context.WithTimeout(ctx, k.quick)
 	defer end()
-	f, err := k.count(brief)
+	fresh, err := k.count(brief)
 	if err != nil && brief.Err() != nil && ctx.Err() == nil {
-		return last, nil
+		return *last, nil
 	}
-	return f, err
+	return fresh, err
 }
 
 // count counts, or takes what another one began to count later than this was
 // asked for.
-func (k *FigureKeeper) count(ctx context.Context) (Figures, error) {
+func (k *kept[T]) count(ctx context.Context) (T, error) {
 	asked := time.Now()
 	select {
 	case k.counting <- struct{}{}:
 	case <-ctx.Done():
-		return Figures{}, ctx.Err()
+		var none T
+		return none, ctx.Err()
 	}
 	defer func() { <-k.counting }()
-	began := time.Now()
-	if last, at := k.begun(); at.After(asked) {
-		return last, nil
+	if last, began, _ := k.state(); began.After(asked) {
+		return *last, nil
 	}
 	now := k.now().UTC()
-	f, err := k.store.Figures(ctx, now, firstDay(now, MaxFigureDays))
+	began := time.Now()
+	fresh, err := k.countAt(ctx, now, firstDay(now, MaxFigureDays))
 	if err != nil {
-		return Figures{}, err
+		return fresh, err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.last, k.began, k.cost = f, began, time.Since(began)
-	return f, nil
-}
-
-func (k *FigureKeeper) begun() (Figures, time.Time) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.last, k.began
+	k.last, k.began, k.cost = &fresh, began, time.Since(began)
+	return fresh, nil
 }
 
 // firstDay is the first of so many days, of which today is the last.

@@ -93,6 +93,9 @@ func (brokenPolicies) Policy(context.Context, string) (policy.Policy, error) {
 func (broken) Figures(context.Context, time.Time, time.Time) (Figures, error) {
 	return Figures{}, errLeaky
 }
+func (broken) Cohorts(context.Context, time.Time, time.Time) (Cohorts, error) {
+	return Cohorts{}, errLeaky
+}
 func (broken) Receipt(context.Context, string) (policy.Receipt, error) {
 	return policy.Receipt{}, errLeaky
 }

@@ -13,7 +13,7 @@ import (
 )
 
 type overviewView struct {
-	AsOf           time.Time         `json:"as_of" doc:"When the figures were counted. Where that takes long they are up to some minutes old; attention is always of this moment."`
+	AsOf           time.Time         `json:"as_of" doc:"When the figures were counted. Where that takes long they are a minute old at most, or a little more; attention is always of this moment."`
 	Days           int               `json:"days" doc:"Of how many days the figures below tiles are. Days are those of UTC, and today is the last of them."`
 	Attention      []attentionView   `json:"attention" doc:"What needs somebody to do something; what is in the way of enrollment comes first."`
 	Tiles          tilesView         `json:"tiles"`
@@ -52,12 +52,13 @@ type attemptsDayView struct {
 }
 
 type funnelView struct {
-	Imported       int `json:"imported" doc:"Put on the roll, by an import, an account at Apple or this API."`
-	Invited        int `json:"invited" doc:"Of these: had an enrollment request."`
-	Opened         int `json:"opened" doc:"Whose request was opened."`
-	Admitted       int `json:"admitted" doc:"Let in by the gate, invited or not."`
-	FirstCheckIn   int `json:"first_check_in" doc:"Enrolled at least once."`
-	PolicyComplete int `json:"policy_complete" doc:"Had their whole policy at least once."`
+	AsOf           time.Time `json:"as_of" doc:"When these were counted. On a large roll that takes long, and is done less often."`
+	Imported       int       `json:"imported" doc:"Put on the roll, by an import, an account at Apple or this API."`
+	Invited        int       `json:"invited" doc:"Of these: had an enrollment request."`
+	Opened         int       `json:"opened" doc:"Whose request was opened."`
+	Admitted       int       `json:"admitted" doc:"Let in by the gate, invited or not."`
+	FirstCheckIn   int       `json:"first_check_in" doc:"Enrolled at least once."`
+	PolicyComplete int       `json:"policy_complete" doc:"Had their whole policy at least once."`
 }
 
 type timeToPolicyView struct {
@@ -84,11 +85,15 @@ func (r routes) overview() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[overviewView]{viewOverview(f, attention(a.Examiner.Examine(ctx)), in.Days)}, nil
+			c, err := a.Figures.Cohorts(ctx)
+			if err != nil {
+				return nil, err
+			}
+			return &body[overviewView]{viewOverview(f, c, attention(a.Examiner.Examine(ctx)), in.Days)}, nil
 		})
 }
 
-func viewOverview(f Figures, attention []Finding, days int) overviewView {
+func viewOverview(f Figures, cohorts Cohorts, attention []Finding, days int) overviewView {
 	since := firstDay(f.At, days)
 	out := overviewView{AsOf: utc(f.At), Days: days, Attention: []attentionView{}, Refusals: []refusalView{},
 		Tiles: tilesView{PreEnrolled: f.States[enroll.StatePreEnrolled], Invited: f.States[enroll.StateInvited], PendingApproval: f.States[enroll.StatePendingApproval],
@@ -125,7 +130,8 @@ func viewOverview(f Figures, attention []Finding, days int) overviewView {
 		out.Refusals = append(out.Refusals, refusalView{Code: code, Text: code.Reason().Admin, Count: n})
 	}
 	slices.SortFunc(out.Refusals, func(a, b refusalView) int { return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Code, b.Code)) })
-	for _, c := range f.Cohorts {
+	out.Funnel.AsOf = utc(cohorts.At)
+	for _, c := range cohorts.Days {
 		if c.Day.Before(since) {
 			continue
 		}

@@ -40,7 +40,7 @@ func TestOverview(t *testing.T) {
 	s.do("GET /overview?days=9", "").want(200).is("tiles.pre_enrolled=1", "tiles.enrolled=1", "tiles.refused_7_days=2",
 		"attempts_per_day.0.day=2026-05-04", "attempts_per_day.0.admitted=1", "attempts_per_day.0.refused=1", "attempts_per_day.8.refused=2", "attempts_per_day.8.admitted=0",
 		"refusals.0.code=deny.not_pre_enrolled", "refusals.0.count=3", "refusals.1=",
-		"funnel.imported=2", "funnel.invited=0", "funnel.admitted=1", "funnel.first_check_in=1", "funnel.policy_complete=0").says(enroll.DenyNotPreEnrolled.Reason().Admin)
+		"funnel.as_of=2026-05-12T10:00:00Z", "funnel.imported=2", "funnel.invited=0", "funnel.admitted=1", "funnel.first_check_in=1", "funnel.policy_complete=0").says(enroll.DenyNotPreEnrolled.Reason().Admin)
 	s.do("GET /overview?days=1", "").want(200).is("funnel.imported=0", "refusals.0.count=2", "attempts_per_day.0.refused=2", "attempts_per_day.1=", "tiles.refused_7_days=2")
 	s.do("GET /overview?days=91", "").want(422)
 	s.do("GET /overview?days=0", "").want(422)
@@ -84,6 +84,10 @@ func (s *slowFigures) Figures(ctx context.Context, now, _ time.Time) (admin.Figu
 	}
 	s.count++
 	return admin.Figures{At: now, Expiring: s.count}, s.err
+}
+
+func (s *slowFigures) Cohorts(ctx context.Context, now, _ time.Time) (admin.Cohorts, error) {
+	return admin.Cohorts{At: now}, nil
 }
 
 func TestFigureKeeper(t *testing.T) {
