@@ -64,7 +64,8 @@ type ToPolicy struct {
 
 // FigureStore counts as of now, and back to since, which begins a day.
 type FigureStore interface {
-	Figures(ctx context.Context, now, since time.Time) (Figures, error)
+	// Figures counts attempts back to another day, which may be later.
+	Figures(ctx context.Context, now, since, attempts time.Time) (Figures, error)
 	// Cohorts looks at every row that was put on the roll since, which takes
 	// longer.
 	Cohorts(ctx context.Context, now, since time.Time) (Cohorts, error)
@@ -73,13 +74,47 @@ type FigureStore interface {
 // FigureKeeper keeps figures at hand: they are counted anew for who asks as
 // long as that is quick, and in the background always.
 type FigureKeeper struct {
+	store   FigureStore
 	figures kept[Figures]
 	cohorts kept[Cohorts]
+
+	// Attempts of days that are over do not change: they are counted once a
+	// day. Both belong to the count under way.
+	over   []Attempts
+	before time.Time // the day that over ends with
 }
 
 // NewFigureKeeper makes a keeper; quick is how long somebody waits for a count.
 func NewFigureKeeper(store FigureStore, quick time.Duration, now func() time.Time, log *slog.Logger) *FigureKeeper {
-	return &FigureKeeper{newKept(store.Figures, quick, now, log), newKept(store.Cohorts, quick, now, log)}
+	k := &FigureKeeper{store: store}
+	k.figures, k.cohorts = newKept(k.count, quick, now, log), newKept(store.Cohorts, quick, now, log)
+	return k
+}
+
+// count counts the attempts of yesterday again: some are written down after
+// midnight.
+func (k *FigureKeeper) count(ctx context.Context, now, since time.Time) (Figures, error) {
+	yesterday := firstDay(now, 2)
+	known := k.before.Equal(yesterday)
+	from := since
+	if known {
+		from = yesterday
+	}
+	f, err := k.store.Figures(ctx, now, since, from)
+	if err != nil {
+		return f, err
+	}
+	if known {
+		f.Attempts = append(f.Attempts, k.over...)
+		return f, nil
+	}
+	k.over, k.before = nil, yesterday
+	for _, a := range f.Attempts {
+		if a.Day.Before(yesterday) {
+			k.over = append(k.over, a)
+		}
+	}
+	return f, nil
 }
 
 // Run counts in the background until ctx ends.

@@ -90,7 +90,7 @@ func (brokenPolicies) Policy(context.Context, string) (policy.Policy, error) {
 	return policy.Policy{}, errLeaky
 }
 
-func (broken) Figures(context.Context, time.Time, time.Time) (Figures, error) {
+func (broken) Figures(context.Context, time.Time, time.Time, time.Time) (Figures, error) {
 	return Figures{}, errLeaky
 }
 func (broken) Cohorts(context.Context, time.Time, time.Time) (Cohorts, error) {

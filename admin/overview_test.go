@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"rollcall/admin"
 	"rollcall/enroll"
 )
@@ -74,16 +76,22 @@ type slowFigures struct {
 	takes time.Duration
 	count int
 	err   error
+	since []string // days that attempts were counted from
 }
 
-func (s *slowFigures) Figures(ctx context.Context, now, _ time.Time) (admin.Figures, error) {
+func (s *slowFigures) Figures(ctx context.Context, now, _, attempts time.Time) (admin.Figures, error) {
 	select {
 	case <-time.After(s.takes):
 	case <-ctx.Done():
 		return admin.Figures{}, ctx.Err()
 	}
 	s.count++
-	return admin.Figures{At: now, Expiring: s.count}, s.err
+	s.since = append(s.since, attempts.Format(time.DateOnly))
+	f := admin.Figures{At: now, Expiring: s.count}
+	for day := now.UTC().Truncate(24 * time.Hour); !day.Before(attempts); day = day.AddDate(0, 0, -1) {
+		f.Attempts = append(f.Attempts, admin.Attempts{Day: day, Count: s.count})
+	}
+	return f, s.err
 }
 
 func (s *slowFigures) Cohorts(ctx context.Context, now, _ time.Time) (admin.Cohorts, error) {
@@ -145,6 +153,25 @@ func TestFigureKeeper(t *testing.T) {
 			})
 		})
 	}
+	t.Run("days that are over are counted once a day", func(t *testing.T) {
+		s := &slowFigures{}
+		now := time.Date(2026, 3, 1, 23, 59, 0, 0, time.UTC)
+		k := admin.NewFigureKeeper(s, time.Hour, func() time.Time { return now }, slog.New(slog.DiscardHandler))
+		for range 3 {
+			ask(t, k, s.count+1)
+			now = now.Add(30 * time.Second)
+		}
+		f, err := k.Figures(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"2025-12-02", "2026-02-28", "2025-12-03", "2026-03-01"}, s.since); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+		if len(f.Attempts) != admin.MaxFigureDays || f.Attempts[0].Count != 4 || f.Attempts[1].Count != 4 || f.Attempts[2].Count != 3 || f.Attempts[89].Day.Format(time.DateOnly) != "2025-12-03" {
+			t.Errorf("%d: %+v", len(f.Attempts), f.Attempts[:3])
+		}
+	})
 	t.Run("a failure is not kept", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := &slowFigures{takes: time.Second, err: errors.New("no")}

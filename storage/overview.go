@@ -38,7 +38,7 @@ const (
 
 // Figures implements admin.FigureStore. The counts are made one after the other
 // and not in one transaction: nobody compares them.
-func (s *Store) Figures(ctx context.Context, now, since time.Time) (admin.Figures, error) {
+func (s *Store) Figures(ctx context.Context, now, since, attemptsSince time.Time) (admin.Figures, error) {
 	f := admin.Figures{At: now, States: map[enroll.State]int{}}
 	var states []struct {
 		Effective string `json:"effective"`
@@ -59,7 +59,7 @@ func (s *Store) Figures(ctx context.Context, now, since time.Time) (admin.Figure
 		Code    string `json:"code"`
 		Count   int    `json:"count"`
 	}
-	if err := s.all(ctx, &attempts, countAttempts, micros(since)); err != nil {
+	if err := s.all(ctx, &attempts, countAttempts, micros(attemptsSince)); err != nil {
 		return f, err
 	}
 	for _, r := range attempts {

@@ -30,7 +30,7 @@ func testOverview(t *testing.T, open func(t *testing.T) *storage.Store) {
 	today := start.Truncate(day)
 	each(t, open, map[string]func(w *world){
 		"nothing": func(w *world) {
-			f, err := w.Figures(w.ctx, at(10), today)
+			f, err := w.Figures(w.ctx, at(10), today, today)
 			w.ok(err)
 			if diff := cmp.Diff(admin.Figures{At: at(10), States: map[enroll.State]int{}}, f); diff != "" {
 				w.Errorf("(-want +got)\n%s", diff)
@@ -41,7 +41,7 @@ func testOverview(t *testing.T, open func(t *testing.T) *storage.Store) {
 				w.put(enroll.Device{Serial: fmt.Sprint("S", i), State: state}, "")
 			}
 			w.change("S1", func(d *enroll.Device) { d.BlockedAt = at(1) })
-			f, err := w.Figures(w.ctx, at(10), today)
+			f, err := w.Figures(w.ctx, at(10), today, today)
 			w.ok(err)
 			want := map[enroll.State]int{enroll.StatePreEnrolled: 1, enroll.StateBlocked: 1, enroll.StateInvited: 1, enroll.StateEnrolled: 1}
 			if diff := cmp.Diff(want, f.States); diff != "" {
@@ -57,7 +57,7 @@ func testOverview(t *testing.T, open func(t *testing.T) *storage.Store) {
 				d.Serial = serial
 				w.put(d, "")
 			}
-			f, err := w.Figures(w.ctx, now, today)
+			f, err := w.Figures(w.ctx, now, today, today)
 			w.ok(err)
 			if f.Expiring != 2 {
 				w.Errorf("%d are expiring, want 2", f.Expiring)
@@ -76,7 +76,7 @@ func testOverview(t *testing.T, open func(t *testing.T) *storage.Store) {
 				{Day: today.Add(-day), Outcome: enroll.OutcomeAllow, Code: enroll.AllowListed, Count: 1},
 			}
 			for i := range 3 { // with fewer and fewer days
-				f, err := w.Figures(w.ctx, today.Add(2*day), today.Add(time.Duration(i-1)*day))
+				f, err := w.Figures(w.ctx, today.Add(2*day), today.Add(-day), today.Add(time.Duration(i-1)*day))
 				w.ok(err)
 				if diff := cmp.Diff(want[:[]int{4, 3, 1}[i]], f.Attempts); diff != "" {
 					w.Errorf("%d (-want +got)\n%s", i, diff)
@@ -118,7 +118,7 @@ func testOverview(t *testing.T, open func(t *testing.T) *storage.Store) {
 				w.ok(err)
 				w.acknowledge(done.ID, only.ID, 12)
 			}
-			f, err := w.Figures(w.ctx, today.Add(day), today)
+			f, err := w.Figures(w.ctx, today.Add(day), today, today.Add(day))
 			w.ok(err)
 			want := []admin.Cohort{
 				{Day: today.Add(day), Imported: 1, Admitted: 1, CheckedIn: 1, Complete: 1},
@@ -132,7 +132,7 @@ func testOverview(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if diff := cmp.Diff([]admin.ToPolicy{{At: at(12), Took: 10 * time.Second}}, f.ToPolicy); diff != "" {
 				w.Errorf("to policy (-want +got)\n%s", diff)
 			}
-			if f, err = w.Figures(w.ctx, today.Add(day), at(13)); err != nil || len(f.ToPolicy) != 0 {
+			if f, err = w.Figures(w.ctx, today.Add(day), at(13), today); err != nil || len(f.ToPolicy) != 0 {
 				w.Errorf("later: %+v, %v", f.ToPolicy, err)
 			}
 		},
