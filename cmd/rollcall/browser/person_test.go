@@ -34,6 +34,7 @@ type person struct {
 	t      *testing.T
 	ctx    context.Context
 	base   string // origin
+	id     string // of the administrator; empty: unknown
 	watch  *watch
 	within string // part of the page that is looked at; empty: all of it
 	*state
@@ -51,23 +52,32 @@ func browse(t *testing.T, base string) *person {
 	t.Helper()
 	ctx, cancel := chromedp.NewContext(pages.ctx, chromedp.WithNewBrowserContext())
 	t.Cleanup(cancel)
-	b := &person{t: t, ctx: ctx, base: base, watch: newWatch(base), state: &state{patience: patience}}
-	b.failed = func(err error) {
-		t.Helper()
-		b.picture(filepath.Join(t.ArtifactDir(), "failed.png"))
-		t.Fatal(err)
-	}
+	b := (&person{ctx: ctx, base: base, watch: newWatch(base)}).on(t)
 	if err := b.watch.start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if b.err == nil && !t.Failed() {
-			b.settle()
-		}
-	})
-	b.Window(1280, 800)
+	b.Window(desktop.width, desktop.height)
 	return b
 }
+
+// on is the same person in another test, or in a part of it.
+func (b *person) on(t *testing.T) *person {
+	same := *b
+	same.t, same.state = t, &state{patience: patience}
+	same.failed = func(err error) {
+		t.Helper()
+		same.picture(filepath.Join(t.ArtifactDir(), "failed.png"))
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if same.err == nil && !t.Failed() {
+			same.settle()
+		}
+	})
+	return &same
+}
+
+var desktop = struct{ width, height int64 }{1280, 800}
 
 // fail keeps the first thing that went wrong.
 func (b *person) fail(format string, args ...any) {
@@ -327,17 +337,23 @@ func (b *person) See(texts ...string) {
 	b.settle()
 }
 
+// Sees says whether a text is on the page as it is now.
+func (b *person) Sees(text string) bool {
+	b.t.Helper()
+	b.settle()
+	if b.err != nil {
+		return false
+	}
+	a, err := call[answer](b, "sees", text, b.within)
+	b.must(err)
+	return a.Why == ""
+}
+
 // Miss wants texts not to be on the page as it is now.
 func (b *person) Miss(texts ...string) {
 	b.t.Helper()
-	b.settle()
 	for _, text := range texts {
-		if b.err != nil {
-			return
-		}
-		a, err := call[answer](b, "sees", text, b.within)
-		b.must(err)
-		if a.Why == "" {
+		if b.Sees(text) {
 			b.fail("%s shows %q", b.Path(), text)
 		}
 	}

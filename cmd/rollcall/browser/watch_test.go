@@ -27,11 +27,11 @@ type watch struct {
 	frames map[cdp.FrameID]bool // that load
 	bytes  int64                // received since the last document was asked for
 	main   cdp.FrameID
-	docs   map[network.RequestID]bool
+	answer int64 // HTTP status of the document
 }
 
 func newWatch(base string) *watch {
-	w := &watch{frames: map[cdp.FrameID]bool{}, docs: map[network.RequestID]bool{}}
+	w := &watch{frames: map[cdp.FrameID]bool{}}
 	if u, err := url.Parse(base); err == nil {
 		w.host = u.Host
 	}
@@ -78,16 +78,16 @@ func (w *watch) event(event any) {
 	case *page.EventJavascriptDialogOpening:
 		fault("a dialog opens: %s", e.Message)
 	case *network.EventRequestWillBeSent:
-		if e.Type == network.ResourceTypeDocument {
-			w.docs[e.RequestID] = true
-			if e.FrameID == w.main {
-				w.bytes = 0
-			}
+		if e.Type == network.ResourceTypeDocument && e.FrameID == w.main {
+			w.bytes = 0
 		}
 		if !w.ours(e.Request.URL) {
 			fault("a request leaves the origin: %s", e.Request.URL)
 		}
 	case *network.EventResponseReceived:
+		if e.Type == network.ResourceTypeDocument && e.FrameID == w.main {
+			w.answer = e.Response.Status
+		}
 		if s := e.Response.Status; s >= 500 || s >= 400 && e.Type != network.ResourceTypeDocument {
 			fault("%s was answered %d", e.Response.URL, s)
 		}
@@ -104,8 +104,9 @@ func (w *watch) event(event any) {
 			fault("an error on the console: %s", said(e.Args))
 		}
 	case *log.EventEntryAdded:
-		refusal := e.Entry.Source == log.EntrySourceNetwork && w.docs[e.Entry.NetworkRequestID]
-		if e.Entry.Level == log.EntryLevelError && !refusal {
+		// Answers with a bad status are looked at above.
+		status := strings.HasPrefix(e.Entry.Text, "Failed to load resource: the server responded")
+		if e.Entry.Level == log.EntryLevelError && !status {
 			fault("an error in the log: %s (%s)", e.Entry.Text, e.Entry.URL)
 		}
 	case *audits.EventIssueAdded:
@@ -151,4 +152,11 @@ func (w *watch) weight() int64 {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.bytes
+}
+
+// status is the HTTP status of the document.
+func (w *watch) status() int64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.answer
 }

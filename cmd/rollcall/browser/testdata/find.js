@@ -3,7 +3,7 @@
 const find = (() => {
   const squash = (text) => (text || "").replace(/\s+/g, " ").trim();
   const lower = (text) => squash(text).toLowerCase();
-  const visible = (e) => e.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && e.getClientRects().length > 0;
+  const visible = (e) => !e.closest("[aria-hidden=true]") && e.checkVisibility({ visibilityProperty: true, opacityProperty: true }) && e.getClientRects().length > 0;
 
   const labels = (e) => {
     const ids = (e.getAttribute("aria-labelledby") || "").split(/\s+/).filter(Boolean);
