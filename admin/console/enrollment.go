@@ -1,12 +1,15 @@
 package console
 
 import (
+	"bytes"
+	"encoding/json"
 	"html/template"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"rollcall/admin"
 	"rollcall/android"
@@ -88,6 +91,26 @@ func given(fields map[string]any) map[string]any {
 		}
 	}
 	return fields
+}
+
+// version names what a form was made from, by the time of its last change.
+func version(changed time.Time) string { return changed.UTC().Format(time.RFC3339Nano) }
+
+// meanwhile refuses a form that was made from something else than what is there
+// now. The API has no versions of these; of two forms that arrive in the same
+// moment the later one counts.
+func (q *request) meanwhile(changed time.Time) *problem {
+	if seen := q.Typed("seen"); seen == "" || seen == version(changed) {
+		return nil
+	}
+	return &problem{Status: http.StatusConflict, Code: "meanwhile", Detail: text("enrollment.meanwhile"), Hint: text("enrollment.meanwhile.hint")}
+}
+
+// same says whether a change would change nothing, as when a form is sent twice.
+func same(a, b any) bool {
+	one, err := json.Marshal(a)
+	other, err2 := json.Marshal(b)
+	return err == nil && err2 == nil && bytes.Equal(one, other)
 }
 
 // place puts a refusal at the field it is about, by its code: codes and JSON

@@ -35,7 +35,20 @@ type adeProfile struct {
 	Pending  bool          `json:"pending"`
 	Problem  *cloudProblem `json:"problem"`
 	Warnings []string      `json:"warnings"`
+
+	UpdatedAt time.Time `json:"updated_at"`
 }
+
+// Seen names the profile as it was shown; a new one has none.
+func (p adeProfile) Seen() string {
+	if p.UpdatedAt.IsZero() {
+		return ""
+	}
+	return version(p.UpdatedAt)
+}
+
+// JSON is all that can be set, for reading.
+func (p adeProfile) JSON() (string, error) { return pretty(p.body()) }
 
 // The settings that the form has fields for, by Apple's names. Everything else
 // stands in its JSON.
@@ -153,7 +166,8 @@ func newADEProfile(q *request) error {
 }
 
 // adePage is the form of a profile; one without a name is a new one.
-func adePage(q *request, profile adeProfile, p *problem) error {
+// What it was changed to meanwhile is shown beside it.
+func adePage(q *request, profile adeProfile, p *problem, meanwhile ...adeProfile) error {
 	account := q.PathValue("account")
 	var versions struct {
 		Items []struct {
@@ -166,7 +180,8 @@ func adePage(q *request, profile adeProfile, p *problem) error {
 	v := view{Title: text("enrollment.ade.new"), Problem: p, Crumbs: depCrumbs(account)}
 	if profile.Name != "" {
 		v.Title = text("enrollment.ade.title", profile.Name)
-		if err := q.get(at("/dep/accounts/%s/profiles/%s/versions", account, profile.Name), nil, &versions); err != nil {
+		err := q.get(at("/dep/accounts/%s/profiles/%s/versions", account, profile.Name), nil, &versions)
+		if gone := refusal(err); err != nil && (gone == nil || gone.Code != "ade_profile_unknown") { // the form is there still
 			return err
 		}
 	}
@@ -178,7 +193,8 @@ func adePage(q *request, profile adeProfile, p *problem) error {
 		Fields         []string
 		Panes          []pane
 		Families       []string
-	}{account, profile, versions.Items, adeChoices, adeTicks, adeFields, panes, families}
+		Meanwhile      []adeProfile
+	}{account, profile, versions.Items, adeChoices, adeTicks, adeFields, panes, families, meanwhile}
 	return q.enrollment("enrollment-ade", v)
 }
 
@@ -226,9 +242,25 @@ func editADEProfile(q *request) error {
 	return adePage(q, profile, nil)
 }
 
+// changeADEProfile asks again where the profile was changed or deleted meanwhile.
 func changeADEProfile(q *request) error {
 	account, name := q.PathValue("account"), q.PathValue("profile")
 	profile, p := q.typedADE(name)
+	var now adeProfile
+	err := q.get(at("/dep/accounts/%s/profiles/%s", account, name), nil, &now)
+	profile.UpdatedAt = now.UpdatedAt
+	gone := refusal(err)
+	switch {
+	case gone != nil && gone.Code == "ade_profile_unknown" && q.Typed("seen") != "":
+		gone.Hint = text("enrollment.ade.gone")
+		return adePage(q, profile, gone)
+	case err != nil && (gone == nil || gone.Code != "ade_profile_unknown"):
+		return err
+	case err == nil && p == nil && !same(profile.body(), now.body()):
+		if p := q.meanwhile(now.UpdatedAt); p != nil {
+			return adePage(q, profile, p, now)
+		}
+	}
 	if p == nil {
 		err := q.put(at("/dep/accounts/%s/profiles/%s", account, name), profile.body(), nil)
 		if p = refusal(err); p == nil && err != nil {

@@ -106,6 +106,9 @@ func TestEnrollmentDEP(t *testing.T) {
 		}
 		f.Set("department", "Help desk").Set("rest", `{"org_magic": "x"}`).Send().Wants(http.StatusOK, "is changed")
 		bob.Get(path).Follow("A/B").Wants(http.StatusOK).Lacks("Delete the profile", "Save Cancel")
+		mine := ann.Get(path).Follow("A/B").Form("Save").Set("department", "Mine")
+		ann.Get(path).Follow("A/B").Form("Save").Set("department", "Theirs").Send().Wants(http.StatusOK, "is changed")
+		mine.Send().Wants(http.StatusConflict, "Somebody else has changed this meanwhile.", `"department": "Theirs"`).Form("Save").Send().Wants(http.StatusOK, "is changed")
 		ann.Get(path).Form("Save").Set("profile", "A/B").Send().Wants(http.StatusOK, "is changed")
 		ann.until(path+"/devices", "assigned")
 		ann.Get(path).Form("Sync now").Set("full", "true").Send().Wants(http.StatusOK, "The synchronisation begins")

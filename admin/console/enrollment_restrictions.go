@@ -33,6 +33,16 @@ func (r restrictions) fields() map[string]string {
 		"devices_per_user": fmt.Sprint(r.PerUser), "decision_days": fmt.Sprint(r.Days)}
 }
 
+// are says whether the settings are those that were chosen already.
+func (r restrictions) are(chosen func(name string) string) bool {
+	for name, value := range r.fields() {
+		if v := chosen(name); v != "" && v != value {
+			return false
+		}
+	}
+	return true
+}
+
 // forecast is what settings would do to the devices that arrived lately.
 type forecast struct {
 	Since    time.Time `json:"since"`
@@ -100,21 +110,25 @@ type change struct{ Name, Old, New string }
 
 // chooseRestrictions shows what the chosen settings would do, before they are
 // saved.
-func chooseRestrictions(q *request) error {
+func chooseRestrictions(q *request) error { return changePage(q, q.Param, nil) }
+
+// changePage takes what was chosen from the URL, or from the form that was sent.
+func changePage(q *request, chosen func(name string) string, p *problem) error {
 	var now restrictions
 	if err := q.get("/settings/enrollment-restrictions", nil, &now); err != nil {
 		return err
 	}
 	data := struct {
 		Changes  []change
+		Seen     string
 		Mode     string
 		Days     string
 		Chosen   map[string]string
 		Forecast forecast
 		Back     string // to the form, with what was chosen
-	}{Back: Prefix + "/enrollment/restrictions?" + q.URL.RawQuery, Days: cmp.Or(q.Param("days"), forecastDays), Chosen: now.fields()}
+	}{Back: Prefix + "/enrollment/restrictions?" + q.URL.RawQuery, Seen: version(now.UpdatedAt), Days: cmp.Or(q.Param("days"), forecastDays), Chosen: now.fields()}
 	for _, name := range restrictionFields {
-		if v := q.Param(name); v != "" && v != data.Chosen[name] {
+		if v := chosen(name); v != "" && v != data.Chosen[name] {
 			data.Changes = append(data.Changes, change{name, data.Chosen[name], v})
 			data.Chosen[name] = v
 		}
@@ -129,13 +143,20 @@ func chooseRestrictions(q *request) error {
 	if err != nil {
 		return err
 	}
-	return q.enrollment("enrollment-restrictions-change", view{Title: text("enrollment.change.title"), Data: data,
+	return q.enrollment("enrollment-restrictions-change", view{Title: text("enrollment.change.title"), Data: data, Problem: p,
 		Crumbs: []crumb{{"/enrollment/restrictions", text("enrollment.restrictions.title")}}})
 }
 
 // setRestrictions changes the settings that the form names, and no others:
 // somebody else may have changed those meanwhile.
 func setRestrictions(q *request) error {
+	var now restrictions
+	if err := q.get("/settings/enrollment-restrictions", nil, &now); err != nil {
+		return err
+	}
+	if p := q.meanwhile(now.UpdatedAt); p != nil && !now.are(q.Typed) {
+		return changePage(q, q.Typed, p)
+	}
 	body := map[string]any{}
 	for _, name := range restrictionFields {
 		switch v := q.Typed(name); {

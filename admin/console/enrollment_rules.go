@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 var rulePages = []route{
@@ -26,6 +27,15 @@ type rule struct {
 	Action     string     `json:"action"`
 	Evidence   string     `json:"evidence"`
 	Conditions conditions `json:"conditions"`
+	UpdatedAt  time.Time  `json:"updated_at"`
+}
+
+// Seen names the rule as it was shown; a new one has none.
+func (r rule) Seen() string {
+	if r.UpdatedAt.IsZero() {
+		return ""
+	}
+	return version(r.UpdatedAt)
 }
 
 type conditions struct {
@@ -105,7 +115,8 @@ func (q *request) typedRule(name string) rule {
 func newRule(q *request) error { return rulePage(q, rule{Enabled: true}, nil) }
 
 // rulePage is the form of a rule; one without a name is a new one.
-func rulePage(q *request, r rule, p *problem) error {
+// What it was changed to meanwhile is shown beside it.
+func rulePage(q *request, r rule, p *problem, meanwhile ...rule) error {
 	groups, err := q.groupNames(false)
 	if err != nil {
 		return err
@@ -116,9 +127,10 @@ func rulePage(q *request, r rule, p *problem) error {
 		}
 	}
 	v := view{Title: text("enrollment.rule.new"), Problem: p, Crumbs: []crumb{{"/enrollment/restrictions", text("enrollment.restrictions.title")}}, Data: struct {
-		Rule   rule
-		Groups []string
-	}{r, groups}}
+		Rule      rule
+		Groups    []string
+		Meanwhile []rule
+	}{r, groups, meanwhile}}
 	if r.Name != "" {
 		v.Title = text("enrollment.rule.title", r.Name)
 	}
@@ -158,9 +170,27 @@ func editRule(q *request) error {
 	return rulePage(q, r, nil)
 }
 
+// changeRule asks again where the rule was changed or deleted meanwhile. A form
+// that was told so may make it anew.
 func changeRule(q *request) error {
 	r := q.typedRule(q.PathValue("name"))
-	err := q.put(at("/gate/rules/%s", r.Name), r.body(), nil)
+	var now rule
+	err := q.get(at("/gate/rules/%s", r.Name), nil, &now)
+	p := refusal(err)
+	switch {
+	case p != nil && p.Status == http.StatusNotFound && q.Typed("seen") != "":
+		p.Hint = text("enrollment.rule.gone")
+		return rulePage(q, r, p)
+	case err != nil && (p == nil || p.Status != http.StatusNotFound):
+		return err
+	case err == nil && !same(r.body(), now.body()):
+		if p := q.meanwhile(now.UpdatedAt); p != nil {
+			r.UpdatedAt = now.UpdatedAt
+			return rulePage(q, r, p, now)
+		}
+	}
+	r.UpdatedAt = now.UpdatedAt
+	err = q.put(at("/gate/rules/%s", r.Name), r.body(), nil)
 	if p := refusal(err); p != nil {
 		return rulePage(q, r, p)
 	}

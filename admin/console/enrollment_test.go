@@ -52,6 +52,10 @@ func TestEnrollmentRestrictions(t *testing.T) {
 		if s.Mode != "enforce" || s.Unlisted != "hold" || s.PerUser != 3 {
 			t.Errorf("%+v", s)
 		}
+		stale := ann.Get(path + "/change?devices_per_user=5").Form("Save these restrictions")
+		h.API(http.MethodPut, "/settings/enrollment-restrictions", map[string]any{"devices_per_user": 4}, nil)
+		g = stale.Send().Wants(http.StatusConflict, "Somebody else has changed this meanwhile.", "4 → 5")
+		g.Form("Save these restrictions").Send().Wants(http.StatusOK, "are saved")
 		ann.Get(path+"/change?pre_enrolled_devices_only=off").Wants(http.StatusOK, "Enforce → Off", "None of them would be refused.")
 		h.As(admin.RoleViewer).Get(path + "/change?pre_enrolled_devices_only=off").Wants(http.StatusOK).Lacks("Save these restrictions")
 		h.As(admin.RoleOperator).Post(path, ann.Get(path).Form("Look at the forecast").Fields).Wants(http.StatusForbidden)
@@ -82,6 +86,19 @@ func TestEnrollmentRestrictions(t *testing.T) {
 			t.Errorf("the form holds %v", f.Fields)
 		}
 		g.Form("Save").Set("os_minimum", "18").Send().Wants(http.StatusOK, "is changed", "system from 18")
+		mine := ann.Get(path).Follow(name).Form("Save").Set("os_minimum", "18.1")
+		h.API(http.MethodPut, "/gate/rules/A%2FB%20old%20%3Cb%3EiOS%3C%2Fb%3E%20&%20co", map[string]any{"action": "hold", "conditions": map[string]any{"os_minimum": "18"}}, nil)
+		g = mine.Send().Wants(http.StatusConflict, "Somebody else has changed this meanwhile.", "As it is now hold for approval")
+		if !strings.Contains(g.Body, `value="18.1"`) {
+			t.Error("what was typed is lost")
+		}
+		again := g.Form("Save")
+		again.Send().Wants(http.StatusOK, "is changed", "system from 18.1")
+		again.Send().Wants(http.StatusOK, "is changed") // twice is once
+		mine = ann.Get(path).Follow(name).Form("Save").Set("os_minimum", "18")
+		h.API(http.MethodDelete, "/gate/rules/A%2FB%20old%20%3Cb%3EiOS%3C%2Fb%3E%20&%20co", nil, nil)
+		mine.Send().Wants(http.StatusNotFound, "It was deleted meanwhile.").Form("Save").Send().Wants(http.StatusOK, "is changed", "system from 18")
+		h.ruleOrder(t, "second", name)
 		g = ann.Get(path+"/test").Form("Ask").Set("serial", "c39xk1abcd01").Set("os_version", "17.4").Set("model", "iPhone10,1").Send()
 		g.Wants(http.StatusOK, "deny.os_version", "refused", "Update the device", "on the roll", "Every check, in order", name)
 		g.Form("Ask").Set("email", "nobody@example.com").Send().Wants(http.StatusNotFound, "There is no user with this e-mail address.")
