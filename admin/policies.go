@@ -331,13 +331,21 @@ func profileIndex(profiles []document.Profile, id string) int {
 // policyBindings declares what policies are bound to.
 func (r routes) policyBindings() {
 	a := r.a
-	add(r, RoleViewer, r.policyOperation("list-bindings", http.MethodGet, "/{name}/bindings", "List what a policy is bound to", ""),
-		func(ctx context.Context, in *PolicyParam) (*body[list[BindingView]], error) {
-			targets, err := a.Policies.Bindings(ctx, in.Name)
+	type listBindings struct {
+		PolicyParam
+		ListParams
+	}
+	add(r, RoleViewer, r.policyOperation("list-bindings", http.MethodGet, "/{name}/bindings", "List what a policy is bound to", "Groups, then devices, then users."),
+		func(ctx context.Context, in *listBindings) (*body[list[BindingView]], error) {
+			page, err := in.page()
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[BindingView]]{listOf(targets, enroll.Page{}, func(policy.Target) string { return "" }, func(t policy.Target) BindingView { return BindingView(t) })}, nil
+			bindings, err := a.Policies.Bindings(ctx, in.Name, page)
+			if err != nil {
+				return nil, err
+			}
+			return &body[list[BindingView]]{listOf(bindings, page, func(b policy.Binding) string { return b.Key }, func(b policy.Binding) BindingView { return BindingView(b.Target) })}, nil
 		})
 
 	type bindPolicy struct {

@@ -153,6 +153,10 @@ func TestPolicyList(t *testing.T) {
 	s.do("POST /policies/p/bindings", `{"serial":"LISTED"}`).want(200)
 	s.do("POST /policies/p/bindings", `{"user":"ann@example.com"}`).want(200)
 	s.do("GET /policies", "").want(200).is("items.0.bound.groups=[Sales]", "items.0.bound.users=1", "items.0.bound.devices=1")
+	first := s.do("GET /policies/p/bindings?limit=1", "").want(200).is("items.0.group=Sales", "items.1=")
+	second := s.do("GET /policies/p/bindings?limit=1&cursor="+first.at("next_cursor").(string), "").want(200).is("items.0.serial=LISTED")
+	s.do("GET /policies/p/bindings?limit=2&cursor="+second.at("next_cursor").(string), "").want(200).is("items.0.user=ann@example.com", "items.1=", "next_cursor=")
+	s.do("GET /policies/p/bindings?cursor=eA", "").want(400)
 	s.do("GET /policies/p/warnings", "").want(200).is("items.0.pointer=/restrictions/sms", "items.0.code=platform", "items.0.example=LISTED")
 	s.do("GET /policies/none/warnings", "").want(404)
 }

@@ -54,12 +54,16 @@ func (a *API) policyWarnings(ctx context.Context, p policy.Policy) ([]warningVie
 	for _, n := range p.Document.Warnings() {
 		out = append(out, warningView{Pointer: n.Pointer, Code: string(n.Code), Text: n.Text})
 	}
-	targets, err := a.Policies.Bindings(ctx, p.Name)
+	bindings, err := a.Policies.Bindings(ctx, p.Name, enroll.Page{Limit: warnedDevices})
 	if err != nil {
 		if enroll.KindOf(err) == enroll.KindNotFound { // deleted meanwhile
 			return out, nil
 		}
 		return nil, err
+	}
+	targets := make([]policy.Target, len(bindings))
+	for i, b := range bindings {
+		targets[i] = b.Target
 	}
 	unhonoured, err := a.unhonoured(ctx, p, targets)
 	return append(out, unhonoured...), err

@@ -29,7 +29,9 @@ type Store interface {
 	// whether anything changed.
 	Bind(ctx context.Context, policy string, to Target) (bool, error)
 	Unbind(ctx context.Context, policy string, from Target) (bool, error)
-	Bindings(ctx context.Context, policy string) ([]Target, error)
+	// Bindings lists what a policy is bound to: groups, then devices, then users;
+	// the cursor of a page is the Key of a binding. enroll.KindNotFound.
+	Bindings(ctx context.Context, policy string, p enroll.Page) ([]Binding, error)
 	// BoundTo is what every policy is bound to, by its name; one that is bound
 	// to nothing is left out.
 	BoundTo(ctx context.Context) (map[string]BoundTo, error)
@@ -61,6 +63,12 @@ func (t Target) Check() error {
 		return enroll.Errorf(enroll.KindInvalid, "target_invalid", "a binding names a group, a serial or a user")
 	}
 	return nil
+}
+
+// Binding is a target in the list of a policy's.
+type Binding struct {
+	Target
+	Key string // opaque; where a page goes on
 }
 
 // BoundTo is what a policy is bound to.

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"rollcall/enroll"
@@ -128,9 +129,17 @@ func findTarget(ctx context.Context, tx *session, t policy.Target) (b bindingRow
 	return b, `e.device_id IN (SELECT d.id FROM devices d WHERE d.user_id = ?)`, b.user, err
 }
 
-// Bindings implements policy.Store; in the order of binding.
-func (s *Store) Bindings(ctx context.Context, name string) ([]policy.Target, error) {
-	var targets []policy.Target
+// Bindings implements policy.Store, in the order of the key.
+func (s *Store) Bindings(ctx context.Context, name string, page enroll.Page) ([]policy.Binding, error) {
+	after, from := bindingRow{}, "" // beyond everything
+	if page.After != "" {
+		ids := strings.Split(page.After, "/")
+		if len(ids) != 3 {
+			return nil, cursorInvalid()
+		}
+		after, from = bindingRow{group: ids[0], device: ids[1], user: ids[2]}, `AND (b.group_id, b.device_id, b.user_id) < (?, ?, ?) `
+	}
+	var bindings []policy.Binding
 	err := s.read(ctx, func(tx *session) error {
 		var id string
 		if err := tx.get(ctx, &id, `SELECT id FROM policies WHERE name = ?`, name); errors.Is(err, sql.ErrNoRows) {
@@ -138,25 +147,32 @@ func (s *Store) Bindings(ctx context.Context, name string) ([]policy.Target, err
 		} else if err != nil {
 			return err
 		}
-		var rows []struct {
-			Group  string `json:"group_name"`
-			Serial string `json:"serial"`
-			User   string `json:"email"`
-			Domain string `json:"domain"`
+		args := []any{id}
+		if from != "" {
+			args = append(args, after.group, after.device, after.user)
 		}
-		if err := tx.all(ctx, &rows, `SELECT coalesce(g.name, '') AS group_name, coalesce(d.serial, '') AS serial, coalesce(u.email, '') AS email,
-				coalesce(u.domain, '') AS domain FROM bindings b
+		var rows []struct {
+			GroupID  string `json:"group_id"`
+			DeviceID string `json:"device_id"`
+			UserID   string `json:"user_id"`
+			Group    string `json:"group_name"`
+			Serial   string `json:"serial"`
+			User     string `json:"email"`
+			Domain   string `json:"domain"`
+		}
+		if err := tx.all(ctx, &rows, `SELECT b.group_id, b.device_id, b.user_id, coalesce(g.name, '') AS group_name, coalesce(d.serial, '') AS serial,
+				coalesce(u.email, '') AS email, coalesce(u.domain, '') AS domain FROM bindings b
 			LEFT JOIN device_groups g ON g.id = b.group_id LEFT JOIN devices d ON d.id = b.device_id LEFT JOIN users u ON u.id = b.user_id
-			WHERE b.policy_id = ? ORDER BY b.id`, id); err != nil {
+			WHERE b.policy_id = ? `+from+`ORDER BY b.group_id DESC, b.device_id DESC, b.user_id DESC LIMIT ?`, append(args, pageLimit(page))...); err != nil {
 			return err
 		}
-		targets = make([]policy.Target, len(rows))
+		bindings = make([]policy.Binding, len(rows))
 		for i, r := range rows {
-			targets[i] = policy.Target(r)
+			bindings[i] = policy.Binding{Target: policy.Target{Group: r.Group, Serial: r.Serial, User: r.User, Domain: r.Domain}, Key: r.GroupID + "/" + r.DeviceID + "/" + r.UserID}
 		}
 		return nil
 	})
-	return targets, err
+	return bindings, err
 }
 
 // BoundTo implements policy.Store.

@@ -169,9 +169,6 @@ type binding struct {
 	Domain string `json:"domain,omitempty"`
 }
 
-// shownBindings is how many bindings the page of a policy shows.
-const shownBindings = 200
-
 func policyPage(q *request) error { return q.policyPage(nil) }
 
 func (q *request) policyPage(p *problem) error {
@@ -180,7 +177,7 @@ func (q *request) policyPage(p *problem) error {
 		Policy   fullPolicy
 		Said     []said
 		Bindings []binding
-		More     int // bindings that are not shown
+		More     string // cursor of the further bindings
 		Groups   []string
 		Profiles []profile
 	}
@@ -188,13 +185,15 @@ func (q *request) policyPage(p *problem) error {
 		return err
 	}
 	var bound struct {
-		Items []binding `json:"items"`
+		Items      []binding `json:"items"`
+		NextCursor string    `json:"next_cursor"`
 	}
-	if err := q.get(at("/policies/%s/bindings", name), nil, &bound); err != nil {
+	query := q.filtersOf([]string{"cursor"})
+	query.Set("limit", pageSize)
+	if err := q.get(at("/policies/%s/bindings", name), query, &bound); err != nil {
 		return err
 	}
-	data.Bindings = bound.Items[:min(shownBindings, len(bound.Items))]
-	data.More = len(bound.Items) - len(data.Bindings)
+	data.Bindings, data.More = bound.Items, bound.NextCursor
 	groups, err := q.groupList()
 	if err != nil {
 		return err

@@ -182,7 +182,7 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if len(groups) != 2 || groups[0].Name != "Berlin" || groups[1].Name != "Sales" {
 				w.Errorf("groups %+v", groups)
 			}
-			targets, err := w.Bindings(w.ctx, "Basics")
+			targets, err := w.targets("Basics")
 			w.ok(err)
 			if diff := cmp.Diff([]policy.Target{{Serial: "C39XK1"}}, targets); diff != "" {
 				w.Errorf("bindings (-want +got)\n%s", diff)
@@ -204,7 +204,7 @@ func testImport(t *testing.T, open func(t *testing.T) *storage.Store) {
 			if groups, err := w.GroupsOf(w.ctx, d.ID); err != nil || len(groups) != 0 {
 				w.Errorf("groups %+v, %v", groups, err)
 			}
-			if targets, err := w.Bindings(w.ctx, "Basics"); err != nil || len(targets) != 0 {
+			if targets, err := w.targets("Basics"); err != nil || len(targets) != 0 {
 				w.Errorf("bindings %+v, %v", targets, err)
 			}
 			if u, err := w.User(w.ctx, d.UserID); err != nil || u.Mobile != "" || u.Name != "Ann" {

@@ -225,7 +225,7 @@ func testRoll(t *testing.T, open func(t *testing.T) *storage.Store) {
 			w.kind(w.DeleteDevice(w.ctx, "AAA"), enroll.KindNotFound)
 			_, err := w.Request(w.ctx, r.ID)
 			w.kind(err, enroll.KindNotFound)
-			if targets, err := w.Bindings(w.ctx, "p"); err != nil || len(targets) != 0 {
+			if targets, err := w.targets("p"); err != nil || len(targets) != 0 {
 				w.Errorf("bindings %v, %v", targets, err)
 			}
 			if g, err := w.Group(w.ctx, "g"); err != nil || g.Devices != 0 {
