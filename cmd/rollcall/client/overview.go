@@ -60,12 +60,12 @@ func (c *Overview) Run(ctx context.Context, s *Session) error {
 		fmt.Fprintln(w, "Nothing needs attention.")
 	}
 	numbers := func(raw json.RawMessage, names ...string) {
-		var values map[string]int
+		var values map[string]json.RawMessage
 		if json.Unmarshal(raw, &values) != nil {
 			return
 		}
 		for _, name := range names {
-			fmt.Fprintf(w, "  %-18s %8d\n", name, values[name])
+			fmt.Fprintf(w, "  %-18s %8s\n", name, clean(string(values[name])))
 		}
 	}
 	fmt.Fprintf(w, "\nDevices, as of %s\n", o.AsOf.Local().Format(time.DateTime))
