@@ -193,13 +193,10 @@ func TestSessionFixation(t *testing.T) {
 func TestNextStaysHere(t *testing.T) {
 	o := newOffice(t)
 	o.ann()
-	for _, next := range []string{"https://evil.example/", "//evil.example/console/", `/\evil.example`, "javascript:alert(1)", "/api/v1/devices", "/console/../evil"} {
+	for _, next := range []string{"https://evil.example/", "//evil.example/console/", `/\evil.example`, "javascript:alert(1)", "/api/v1/devices"} {
 		p := o.visitor()
 		p.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 		g := p.Get("/console/sign-in?next=" + url.QueryEscape(next))
-		if next == "/console/../evil" { // stays on this host; browsers resolve it
-			continue
-		}
 		if strings.Contains(g.Body, "evil") || strings.Contains(g.Body, "javascript:") {
 			t.Errorf("%s is in the form: %s", next, g.Body)
 		}
@@ -405,6 +402,20 @@ func TestOIDC(t *testing.T) {
 	t.Run("the way back in another browser", func(t *testing.T) {
 		target := away(o.between(p))
 		follow(o.between(p), target).Wants(http.StatusUnauthorized, "The sign-in service did not sign you in.")
+	})
+	t.Run("the way back of another round", func(t *testing.T) { // somebody wants another to be signed in as them
+		mallory, victim := o.between(p), o.between(p)
+		var back string
+		mallory.client.CheckRedirect = func(r *http.Request, _ []*http.Request) error {
+			if r.URL.Path == admin.PathCallback {
+				back = r.URL.String()
+				return http.ErrUseLastResponse
+			}
+			return nil
+		}
+		follow(mallory, away(mallory))
+		away(victim)
+		follow(victim, back).Wants(http.StatusUnauthorized, "The sign-in service did not sign you in.")
 	})
 	t.Run("twice", func(t *testing.T) {
 		browser := o.between(p)

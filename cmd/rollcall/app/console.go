@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"time"
+	_ "time/tzdata" // people choose time zones, which not every system has
 
 	"github.com/gorilla/mux"
 
