@@ -294,8 +294,8 @@ func writeNotes(ctx context.Context, tx *session, rows []commitRow, _ time.Time)
 	return err
 }
 
-// tellQuiet tells that devices have all of their policies, where the last
-// answer came while a plan was wanted and that plan has nothing to send.
+// tellQuiet notes and tells that devices have all of their policies, where the
+// last answer came while a plan was wanted and that plan has nothing to send.
 func tellQuiet(ctx context.Context, tx *session, rows []commitRow, at time.Time) error {
 	var quiet []string
 	for _, r := range rows {
@@ -305,6 +305,12 @@ func tellQuiet(ctx context.Context, tx *session, rows []commitRow, at time.Time)
 	}
 	if len(quiet) == 0 {
 		return nil
+	}
+	if _, err := tx.exec(ctx, `UPDATE enrollments SET policy_at = (SELECT max(c.finished_at) FROM delivered i JOIN commands c ON c.id = i.command_id WHERE i.enrollment_id = enrollments.id)
+		WHERE policy_at = 0 AND NOT awaiting AND `+tx.in("id")+` AND EXISTS (SELECT 1 FROM delivered i WHERE i.enrollment_id = enrollments.id)
+			AND EXISTS (SELECT 1 FROM deliveries w WHERE w.device_id = enrollments.device_id AND w.due_at = 0)
+			AND NOT EXISTS (SELECT 1 FROM delivered i JOIN commands c ON c.id = i.command_id WHERE i.enrollment_id = enrollments.id AND c.finished_at = 0)`, tx.list(quiet)); err != nil {
+		return err
 	}
 	var devices, serials []string
 	if err := tx.all(ctx, &devices, `UPDATE deliveries SET told = TRUE WHERE NOT told AND due_at = 0 AND device_id IN (SELECT e.device_id FROM enrollments e WHERE `+tx.in("e.id")+`

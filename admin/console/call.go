@@ -3,6 +3,8 @@ package console
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -139,6 +141,11 @@ func (q *request) wire(c call) (*http.Request, error) {
 		b, err := json.Marshal(c.JSON)
 		if err != nil {
 			return nil, err
+		}
+		if c.Once != "" {
+			// Who goes back and changes the form does something else.
+			sum := sha256.Sum256(b)
+			c.Once += "-" + hex.EncodeToString(sum[:8])
 		}
 		body, c.ContentType = bytes.NewReader(b), "application/json"
 		if c.Method == http.MethodPatch {

@@ -137,6 +137,10 @@ func TestDevice(t *testing.T) {
 		form := p.Get("/console/devices/DEVICE1/enrollment").Form("Send an enrollment request").Set("via", "link")
 		form.Send().Wants(http.StatusOK, "is on its way")
 		form.Send().Wants(http.StatusOK)
+		// The back button, and another choice.
+		block := p.Get("/console/devices/DEVICE1").Form("Block this device").Set("reason", "one")
+		block.Send().Wants(http.StatusOK, "one")
+		block.Set("reason", "two").Send().Wants(http.StatusOK, "two").Form("Unblock").Send().Wants(http.StatusOK)
 		var sent struct{ Items []struct{ ID string } }
 		h.API(http.MethodGet, "/requests?serial=DEVICE1", nil, &sent)
 		if len(sent.Items) != 1 {

@@ -58,6 +58,29 @@ func testDelivery(t *testing.T, open func(t *testing.T) *storage.Store) {
 				}
 			}
 		},
+		"complete without more to send": func(w *world) {
+			e := w.enroll("AAA", fingerprint(1))
+			w.policy("p", "one")
+			w.bind("p", policy.Target{Serial: "AAA"})
+			one := command("profile:a", "h1")
+			w.ok(w.commit(w.claim(1)[0], e.ID, []policy.Command{one}, nil, nil, at(10)))
+			w.policy("p", "one, in other words")
+			_, err := w.HandOut(w.ctx, e.ID, at(11), time.Minute)
+			w.ok(err)
+			w.acknowledge(e.ID, one.ID, 12)
+			w.ok(w.commit(w.claim(1)[0], e.ID, nil, nil, nil, at(20)))
+			w.policy("p", "two")
+			two := command("profile:a", "h2")
+			w.ok(w.commit(w.claim(1)[0], e.ID, []policy.Command{two}, nil, nil, at(500)))
+			_, err = w.HandOut(w.ctx, e.ID, at(501), time.Minute)
+			w.ok(err)
+			w.acknowledge(e.ID, two.ID, 502)
+			receipt, err := w.Receipt(w.ctx, e.DeviceID)
+			w.ok(err)
+			if !receipt.CompletedAt.Equal(at(502)) || receipt.TimeToPolicy() != 10*time.Second {
+				w.Fatalf("completed %v, after %v", receipt.CompletedAt, receipt.TimeToPolicy())
+			}
+		},
 		"commit": func(w *world) {
 			e := w.enroll("AAA", fingerprint(1))
 			w.policy("p", "one")
