@@ -14,7 +14,7 @@ import (
 
 type overviewView struct {
 	AsOf           time.Time         `json:"as_of" doc:"When the figures were counted. Where that takes long they are a minute old at most, or a little more; attention is always of this moment."`
-	Days           int               `json:"days" doc:"Of how many days the figures below tiles are. Days are those of UTC, and today is the last of them."`
+	Days           int               `json:"days" doc:"How many days attempts, funnel, time to policy and refusals are about. Days are those of UTC, and today is the last of them."`
 	Attention      []attentionView   `json:"attention" doc:"What needs somebody to do something; what is in the way of enrollment comes first."`
 	Tiles          tilesView         `json:"tiles"`
 	AttemptsPerDay []attemptsDayView `json:"attempts_per_day" doc:"One for each day, oldest first."`
