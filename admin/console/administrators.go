@@ -11,7 +11,7 @@ import (
 // administratorPages are about the people who sign in here.
 var administratorPages = []route{
 	get("/settings/administrators", administrators),
-	get("/settings/administrators/new", newAdministrator),
+	get("/settings/administrators/new", only("create-administrator", newAdministrator)),
 	post("/settings/administrators/new", addAdministrator),
 	get("/settings/administrators/{id}", showAdministrator),
 	post("/settings/administrators/{id}", changeAdministrator),

@@ -13,14 +13,14 @@ import (
 
 var groupPages = []route{
 	get("/groups", groups),
-	get("/group-new", newGroup),
+	get("/group-new", only("create-group", newGroup)),
 	post("/group-new", makeGroup),
 	post("/group-preview", previewRule),
 	get("/groups/{name}", groupPage),
-	get("/groups/{name}/rule", editGroupRule),
+	get("/groups/{name}/rule", only("put-rule", editGroupRule)),
 	post("/groups/{name}/rule", changeGroupRule),
 	post("/groups/{name}/members", changeMembers),
-	get("/groups/{name}/delete", askDeleteGroup),
+	get("/groups/{name}/delete", only("delete-group", askDeleteGroup)),
 	post("/groups/{name}/delete", deleteGroup),
 }
 

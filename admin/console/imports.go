@@ -13,7 +13,7 @@ import (
 // its end, and undone (import_result.go).
 var importPages = []route{
 	get("/imports", imports),
-	get("/imports/new", importFile),
+	get("/imports/new", only("create-import", importFile)),
 	upload("/imports/new", uploadImport),
 	get("/imports/sample.csv", importSample),
 	get("/import-presets", importPresets),

@@ -16,7 +16,7 @@ import (
 
 var policyPages = []route{
 	get("/policies", policies),
-	get("/policy-new", newPolicy),
+	get("/policy-new", only("put-policy", newPolicy)),
 	post("/policy-new", makePolicy),
 	get("/policies/{name}", policyPage),
 	post("/policies/{name}/bindings", bindPolicy),
@@ -30,9 +30,9 @@ var policyPages = []route{
 	get("/policies/{name}/versions/{version}", policyVersion),
 	post("/policies/{name}/versions/{version}/restore", restoreVersion),
 	get("/policies/{name}/compare", compareVersions),
-	get("/policies/{name}/delete", askDeletePolicy),
+	get("/policies/{name}/delete", only("delete-policy", askDeletePolicy)),
 	post("/policies/{name}/delete", deletePolicy),
-	get("/policies/{name}/edit", editPolicy),
+	get("/policies/{name}/edit", only("put-policy", editPolicy)),
 	post("/policies/{name}/edit", savePolicy),
 	get("/policy-preview", previewPolicy),
 }

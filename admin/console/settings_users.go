@@ -7,7 +7,7 @@ import (
 
 var userPages = []route{
 	get("/settings/users", listUsers),
-	get("/settings/users/new", newUser),
+	get("/settings/users/new", only("put-user", newUser)),
 	post("/settings/users/new", makeUser),
 	get("/settings/users/{id}", showUser),
 	post("/settings/users/{id}", changeUser),
