@@ -39,7 +39,7 @@ func TestSettingsUsers(t *testing.T) {
 	ada.Get("/console/settings/domains/north.example.com/delete").Form("Delete domain").Send().Wants(http.StatusConflict, "has users")
 	h.API(http.MethodDelete, "/devices/OWNED1", nil, nil)
 	ada.Get(path+"/delete").Form("Delete user").Send().Wants(http.StatusOK, "The user was deleted.")
-	ada.Get("/console/settings/users").Follow("Delete domain").Form("Delete domain").Send().Wants(http.StatusOK, "The domain north.example.com was deleted.")
+	ada.Get("/console/settings/users").Follow("Delete domain north.example.com").Form("Delete domain").Send().Wants(http.StatusOK, "The domain north.example.com was deleted.")
 	ada.Get(path).Wants(http.StatusNotFound)
 
 	ada.Get("/console/settings/users/new").Form("Make user").Set("email", "viewed@example.com").Send().Wants(http.StatusOK)
