@@ -405,6 +405,14 @@ func (b *person) Press(key string) {
 	b.settle()
 }
 
+// Type types where the keyboard is.
+func (b *person) Type(text string) {
+	b.t.Helper()
+	if b.err == nil {
+		send(b, input.InsertText, input.InsertTextParams{Text: text})
+	}
+}
+
 // focus is what the keyboard is on.
 type focus struct {
 	Name, Tag, Path string
