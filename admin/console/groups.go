@@ -17,6 +17,7 @@ var groupPages = []route{
 	post("/group-new", makeGroup),
 	post("/group-preview", previewRule),
 	get("/groups/{name}", groupPage),
+	get("/groups/{name}/evaluation", groupEvaluation),
 	get("/groups/{name}/rule", only("put-rule", editGroupRule)),
 	post("/groups/{name}/rule", changeGroupRule),
 	post("/groups/{name}/members", changeMembers),
@@ -261,6 +262,16 @@ func (q *request) groupPage(p *problem) error {
 	}
 	data.Members, data.More, data.Policies = members.Items, members.NextCursor != "", bound[name]
 	return q.page("group", view{Title: name, Area: "policies", Tabs: policyTabs, Crumbs: groupCrumbs, Data: data, Problem: p})
+}
+
+// groupEvaluation is the part of the page of a group that follows how far its
+// rule is applied.
+func groupEvaluation(q *request) error {
+	var g group
+	if err := q.get(at("/groups/%s", q.PathValue("name")), nil, &g); err != nil {
+		return err
+	}
+	return q.part("group-evaluation", g)
 }
 
 func editGroupRule(q *request) error {

@@ -32,6 +32,8 @@ func TestGroups(t *testing.T) {
 	part := p.Post("/console/group-preview", url.Values{"csrf": {g.Form("Save the rule").Fields.Get("csrf")}, "c0.field": {"serial"}, "c0.values": {"GROUPA*"}, "match": {"all"}})
 	part.Wants(http.StatusOK, "3 of 3 devices match now").Lacks("Main navigation")
 
+	p.Get("/console/groups/a%2Fb%20%3Ci%3E/evaluation").Wants(http.StatusOK, "device").Lacks("Main navigation")
+
 	// Named one by one: all serials or none.
 	g = p.Get("/console/groups").Follow("New group, members named").Form("Make the group").Set("name", "Named").Send().Wants(http.StatusOK, "The group is empty")
 	g = g.Form("Add to the group").Set("add", "GROUPA1, GROUPX").Send().Wants(http.StatusNotFound, "GROUPX")
