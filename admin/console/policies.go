@@ -33,7 +33,7 @@ var policyPages = []route{
 	get("/policies/{name}/delete", only("delete-policy", askDeletePolicy)),
 	post("/policies/{name}/delete", deletePolicy),
 	get("/policies/{name}/edit", only("put-policy", editPolicy)),
-	post("/policies/{name}/edit", savePolicy),
+	post("/policies/{name}/edit", only("put-policy", savePolicy)),
 	get("/policy-preview", previewPolicy),
 }
 
