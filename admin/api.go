@@ -60,6 +60,7 @@ type API struct {
 	Commands         Commander
 	PushCertificates PushCertificates
 	Mail             Mailer
+	Server           Describer
 	Tokens           TokenStore
 	Administrators   *Administrators
 	Views            ViewStore
@@ -179,6 +180,7 @@ func (a *API) mount(router *mux.Router) huma.API {
 	r.gate()
 	r.pushCertificate()
 	r.mail()
+	r.server()
 	r.tokens()
 	r.administrators()
 	r.sessions()

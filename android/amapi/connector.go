@@ -27,6 +27,10 @@ type Connector struct {
 	worker string
 }
 
+// MessageRetention is how long messages of Google's are kept: as long as
+// Pub/Sub can keep them.
+const MessageRetention = 31 * 24 * time.Hour
+
 const (
 	pollInterval   = time.Second // how soon another replica's change is noticed
 	idleInterval   = 5 * time.Second
@@ -36,7 +40,6 @@ const (
 	wakeBatch      = 200
 	wakeWorkers    = 4
 	messageTries   = 20
-	keepMessages   = 31 * 24 * time.Hour // as long as Pub/Sub can keep them
 
 	reconcileInterval = time.Hour
 	recheckInterval   = time.Minute // of devices in quarantine
@@ -135,7 +138,7 @@ func (c *Connector) work(ctx context.Context) {
 		busy := c.Once(ctx)
 		if now := c.now(); now.Sub(cleaned) > time.Hour {
 			cleaned = now
-			if err := c.Store.ForgetNotifications(ctx, now.Add(-keepMessages)); err != nil {
+			if err := c.Store.ForgetNotifications(ctx, now.Add(-MessageRetention)); err != nil {
 				c.report(ctx, "old notifications not dropped", err)
 			}
 		}

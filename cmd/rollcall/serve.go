@@ -20,6 +20,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	o.Version = version
 	a, err := app.New(ctx, o)
 	if err != nil {
 		return err

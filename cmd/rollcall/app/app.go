@@ -44,6 +44,9 @@ type App struct {
 	setUpCode      string
 	administrators *admin.Administrators
 	ca             *certs.Authority
+	signing        *mdm.Signer // nil: profiles go unsigned
+	tls            *tls.Config // of main; nil: plain HTTP
+	startedAt      time.Time
 	certificates   *apns.Certificates
 	pusher         *apns.Pusher
 	deliverer      *policy.Deliverer
@@ -104,6 +107,7 @@ func New(ctx context.Context, opts Options) (*App, error) {
 	}
 	a.ctx, a.end = context.WithCancel(context.WithoutCancel(ctx))
 	a.cleanups = append(a.cleanups, a.end)
+	a.startedAt = a.now()
 	if err := a.open(); err != nil {
 		a.cleanup()
 		return nil, err
@@ -152,16 +156,15 @@ func (a *App) listen(addr, flag string) (net.Listener, error) {
 
 // wire builds the rooms from the bottom up and mounts their doors.
 func (a *App) wire() error {
-	signer, err := a.opts.signer()
-	if err != nil {
+	var err error
+	if a.signing, err = a.opts.signer(); err != nil {
 		return err
 	}
 	proxies, err := a.opts.proxies()
 	if err != nil {
 		return err
 	}
-	tlsConfig, err := a.opts.tlsConfig(a.ca, a.publicURL, a.now)
-	if err != nil {
+	if a.tls, err = a.opts.tlsConfig(a.ca, a.publicURL, a.now); err != nil {
 		return err
 	}
 	deviceCA, err := a.opts.deviceCA()
@@ -191,7 +194,7 @@ func (a *App) wire() error {
 
 	profiles := &mdm.Profiles{Organization: a.opts.Organization, SCEPURL: a.publicURL + pathSCEP, ServerURL: a.publicURL + pathConnect,
 		CheckInURL: a.publicURL + pathCheckIn, OTAURL: a.publicURL + pathAttributes, Authority: a.ca, Challenges: identities,
-		Topic: (&topic{certificates: a.certificates, now: a.now}).of, Signer: signer}
+		Topic: (&topic{certificates: a.certificates, now: a.now}).of, Signer: a.signing}
 	if a.opts.OneURL {
 		profiles.CheckInURL = ""
 	}
@@ -244,7 +247,7 @@ func (a *App) wire() error {
 		agents:    a.agents,
 		google:    google,
 	})
-	a.serve(a.main, router, tlsConfig)
+	a.serve(a.main, router, a.tls)
 	if a.ops != nil {
 		a.serve(a.ops, a.opsHandler(), nil)
 	}

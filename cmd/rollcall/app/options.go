@@ -91,6 +91,7 @@ type Options struct {
 	LogFormat string `help:"Format of the log." enum:"text,json" default:"text" env:"ROLLCALL_LOG_FORMAT"`
 
 	// What only programs set.
+	Version       string            `kong:"-"` // of the program
 	LogOutput     io.Writer         `kong:"-"`
 	OIDCTransport http.RoundTripper `kong:"-"` // to the OpenID provider
 	Now           func() time.Time  `kong:"-"`

@@ -97,7 +97,7 @@ func (a *App) newAPI(roll *enroll.Roll, gate *enroll.Gate) http.Handler {
 		Organization: a.opts.Organization, PublicURL: a.publicURL, Kick: func() { a.evaluator.Kick(); a.deliverer.Kick(); a.wakeAll(); a.sender.Kick(); a.hooks.Kick() }, Now: a.now, Logger: a.log}
 	a.wireEvents(api)
 	a.figures = admin.NewFigureKeeper(a.store, 20*time.Millisecond, a.now, a.log)
-	api.Figures, api.Examiner = a.figures, a
+	api.Figures, api.Examiner, api.Server = a.figures, a, a
 	api.Administrators, api.Views = a.administrators, a.store
 	api.DEP = a.accounts
 	api.EnrollmentTokens, api.Provisioning = &android.Tokens{Store: a.store, Now: a.now}, a.provisioning

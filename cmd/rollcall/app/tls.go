@@ -44,7 +44,7 @@ func (o *Options) tlsConfig(ca *certs.Authority, publicURL string, now func() ti
 			return nil, err
 		}
 		m := &autocert.Manager{Prompt: autocert.AcceptTOS, Email: o.ACMEMail, HostPolicy: autocert.HostWhitelist(u.Hostname()),
-			Cache: autocert.DirCache(filepath.Join(o.DataDir, "acme"))}
+			Cache: autocert.DirCache(o.acmeFolder())}
 		if o.ACMEURL != "" {
 			m.Client = &acme.Client{DirectoryURL: o.ACMEURL}
 		}
@@ -63,6 +63,9 @@ func (o *Options) tlsConfig(ca *certs.Authority, publicURL string, now func() ti
 	}
 	return base, nil
 }
+
+// acmeFolder holds what the ACME authority gave.
+func (o *Options) acmeFolder() string { return filepath.Join(o.DataDir, "acme") }
 
 func ownHosts(publicURL string) ([]string, error) {
 	u, err := url.Parse(publicURL)

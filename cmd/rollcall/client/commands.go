@@ -14,6 +14,7 @@ type Commands struct {
 	Approval      ApprovalCommands      `cmd:"" help:"Devices that wait for approval."`
 	Export        ExportCommands        `cmd:"" help:"Whole lists as CSV, or with -o json as one object a line."`
 	Settings      SettingsCommands      `cmd:"" help:"Enrollment restrictions."`
+	Server        Server                `cmd:"" help:"How the server is set up: certificates, mail, how long what is kept."`
 	Token         TokenCommands         `cmd:"" help:"API tokens."`
 	Administrator AdministratorCommands `cmd:"" help:"People who sign in to the console."`
 	View          ViewCommands          `cmd:"" help:"Saved views of the list of devices."`
