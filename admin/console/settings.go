@@ -6,12 +6,19 @@ import "slices"
 // tells others, how long it keeps what.
 var settingsPages = slices.Concat(
 	[]route{get("/settings", firstSettings)},
-	userPages, administratorPages,
+	userPages, administratorPages, apiTokenPages, mailPages, webhookPages, certificatePages, auditPages, aboutPages,
 )
 
 var settingsTabs = []tab{
 	{"/settings/users", "settings.tab.users", "list-users"},
 	{"/settings/administrators", "administrators.tab", "list-administrators"},
+	{"/settings/tokens", "settings.tokens.title", "list-tokens"},
+	{"/settings/mail", "settings.mail.title", "get-server"},
+	{"/settings/webhooks", "settings.webhooks.title", "list-webhooks"},
+	{"/settings/certificates", "settings.certificates.title", "get-server"},
+	{"/settings/retention", "settings.retention.title", "get-server"},
+	{"/settings/audit", "settings.audit.title", "list-audit"},
+	{"/settings/about", "settings.about.title", "get-server"},
 }
 
 // firstSettings goes to the first tab that who is signed in can use.
