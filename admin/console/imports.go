@@ -28,7 +28,7 @@ var importPages = []route{
 	get("/imports/{id}/rows/{line}", importRow),
 	post("/imports/{id}/rows/{line}", correctImportRow),
 	post("/imports/{id}/skip-errors", skipImportErrors),
-	get("/imports/{id}/send", importRecipients),
+	get("/imports/{id}/send", only("apply-import", importRecipients)),
 	post("/imports/{id}/send", sendImport),
 	post("/imports/{id}/send/button", importButton),
 	get("/imports/{id}/preview", importPreview),

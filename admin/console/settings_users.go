@@ -11,10 +11,10 @@ var userPages = []route{
 	post("/settings/users/new", makeUser),
 	get("/settings/users/{id}", showUser),
 	post("/settings/users/{id}", changeUser),
-	get("/settings/users/{id}/delete", askDeleteUser),
+	get("/settings/users/{id}/delete", only("delete-user", askDeleteUser)),
 	post("/settings/users/{id}/delete", deleteUser),
 	post("/settings/domains", makeDomain),
-	get("/settings/domains/{name}/delete", askDeleteDomain),
+	get("/settings/domains/{name}/delete", only("delete-domain", askDeleteDomain)),
 	post("/settings/domains/{name}/delete", deleteDomain),
 }
 
