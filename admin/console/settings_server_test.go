@@ -27,7 +27,7 @@ func TestSettingsTabs(t *testing.T) {
 	} {
 		viewer.Get("/console/settings/"+path).Wants(http.StatusOK, want).Lacks("Send test message", "Install a certificate")
 	}
-	for _, path := range []string{"tokens", "webhooks", "audit", "audit/verify"} {
+	for _, path := range []string{"tokens", "tokens/new", "webhooks", "webhooks/new", "audit", "audit/verify", "certificates/push/request", "certificates/push/install"} {
 		viewer.Get("/console/settings/" + path).Wants(http.StatusForbidden)
 		ada.Get("/console/settings/" + path).Wants(http.StatusOK)
 	}
