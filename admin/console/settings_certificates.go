@@ -10,9 +10,9 @@ import (
 
 var certificatePages = []route{
 	get("/settings/certificates", showCertificates),
-	get("/settings/certificates/push/request", newPushRequest),
+	get("/settings/certificates/push/request", only("create-push-csr", newPushRequest)),
 	post("/settings/certificates/push/request", makePushRequest),
-	get("/settings/certificates/push/install", newPushCertificate),
+	get("/settings/certificates/push/install", only("put-push-certificate", newPushCertificate)),
 	post("/settings/certificates/push/install", installPushCertificate),
 	get("/settings/certificates/{use}/certificate.pem", downloadCertificate),
 }

@@ -7,9 +7,9 @@ import (
 
 var apiTokenPages = []route{
 	get("/settings/tokens", listAPITokens),
-	get("/settings/tokens/new", newAPIToken),
+	get("/settings/tokens/new", only("create-token", newAPIToken)),
 	post("/settings/tokens/new", makeAPIToken),
-	get("/settings/tokens/{id}/revoke", askRevokeAPIToken),
+	get("/settings/tokens/{id}/revoke", only("revoke-token", askRevokeAPIToken)),
 	post("/settings/tokens/{id}/revoke", revokeAPIToken),
 }
 

@@ -7,11 +7,11 @@ import (
 
 var webhookPages = []route{
 	get("/settings/webhooks", listWebhooks),
-	get("/settings/webhooks/new", newWebhook),
+	get("/settings/webhooks/new", only("create-webhook", newWebhook)),
 	post("/settings/webhooks/new", makeWebhook),
 	get("/settings/webhooks/{id}", showWebhook),
 	post("/settings/webhooks/{id}", changeWebhook),
-	get("/settings/webhooks/{id}/delete", askDeleteWebhook),
+	get("/settings/webhooks/{id}/delete", only("delete-webhook", askDeleteWebhook)),
 	post("/settings/webhooks/{id}/delete", deleteWebhook),
 	post("/settings/webhooks/{id}/deliveries/{delivery}", redeliver),
 }

@@ -230,5 +230,7 @@ func (h *house) furnish() map[string]string {
 	var hook struct{ ID string }
 	h.admin(http.MethodPost, "/webhooks", object{"url": "https://127.0.0.1:1/hook", "types": []string{"device.enrolled"}}, &hook)
 	names["webhook"] = hook.ID
+	h.admin(http.MethodPost, "/tokens", object{"name": unkind, "role": "viewer"}, &token)
+	names["api token"] = token.ID
 	return names
 }
