@@ -25,6 +25,7 @@ const (
 	partGate        part = "gate"
 	partList        part = "list"
 	partExport      part = "export"
+	partConsole     part = "console"
 	partPolicy      part = "policy"
 	partADE         part = "ade"
 	partDEP         part = "dep"
@@ -49,6 +50,7 @@ type scale struct {
 	Roll      int // rows that the gate and the lists look at
 	Decisions int
 	Pages     int // read of each list
+	Visits    int // of each page of the console
 	Managed   int // enrolled devices of a policy
 	Listed    int // devices of a DEP account
 	Changed   int // that Apple adds to it
@@ -58,9 +60,9 @@ type scale struct {
 // The scales of a whole measurement and of a look whether everything works.
 var (
 	whole = scale{Runs: 3, Keys: 16, Phones: 200, Load: 5 * time.Second, Warm: time.Second, Peer: []int{1, 4, 128}, PeerLoad: 2 * time.Second,
-		Past: 10_000, Commands: 40, Pushes: 20_000, Import: 100_000, File: 64 << 20, Roll: 1_000_000, Decisions: 2_000, Pages: 20, Managed: 10_000, Listed: 100_000, Changed: 1_000, Waiting: 10_000}
+		Past: 10_000, Commands: 40, Pushes: 20_000, Import: 100_000, File: 64 << 20, Roll: 1_000_000, Decisions: 2_000, Pages: 20, Visits: 20, Managed: 10_000, Listed: 100_000, Changed: 1_000, Waiting: 10_000}
 	quick = scale{Runs: 1, Keys: 8, Phones: 24, Load: time.Second, Warm: 200 * time.Millisecond, Peer: []int{1}, PeerLoad: 500 * time.Millisecond,
-		Past: 500, Commands: 25, Pushes: 1_000, Import: 2_000, File: 1 << 20, Roll: 50_000, Decisions: 300, Pages: 5, Managed: 500, Listed: 5_000, Changed: 200, Waiting: 300}
+		Past: 500, Commands: 25, Pushes: 1_000, Import: 2_000, File: 1 << 20, Roll: 50_000, Decisions: 300, Pages: 5, Visits: 5, Managed: 500, Listed: 5_000, Changed: 200, Waiting: 300}
 )
 
 // wholeTimeout ends a measurement that hangs.
@@ -71,7 +73,7 @@ type Measure struct {
 	Write  string   `help:"File for the document; default: standard output." type:"path"`
 	Quick  bool     `help:"A look whether everything works, in under a minute. The figures mean little."`
 	Engine []string `help:"Databases to measure on." enum:"postgres,sqlite" default:"postgres,sqlite"`
-	Only   []string `help:"Parts to measure; default: all." enum:"enroll,idle,acknowledge,first,push,import,file,gate,list,export,policy,ade,dep,agent,amapi"`
+	Only   []string `help:"Parts to measure; default: all." enum:"enroll,idle,acknowledge,first,push,import,file,gate,list,export,console,policy,ade,dep,agent,amapi"`
 	Runs   int      `help:"Runs of each part, instead of the usual number." hidden:""`
 	Keep   string   `help:"Folder to keep CPU profiles of every part in." type:"path" hidden:""`
 
@@ -139,6 +141,7 @@ type result struct {
 	Costs    map[part]cost
 	Peer     map[int]load // Idle by number of workers
 	Profiles map[part]string
+	Visits   []visit           // of the console's pages, the slowest first
 	Slowest  map[figure]string // what a figure is that of, where many were looked at
 }
 

@@ -36,6 +36,7 @@ func (r *report) write(w io.Writer) error {
 	r.figures(&b)
 	r.costs(&b)
 	r.missed(&b)
+	r.pages(&b)
 	r.peer(&b)
 	r.method(&b)
 	_, err := io.WriteString(w, b.String())
@@ -87,6 +88,7 @@ var partNames = []struct {
 	{partGate, "Gate decision, one at a time", "decision"},
 	{partImport, "CSV import", "row"},
 	{partList, "Page of the device list", "page"},
+	{partConsole, "Page of the console", "page"},
 	{partPush, "Push", "push"},
 	{partPolicy, "Policy change", "device"},
 	{partADE, "ADE enrollment", "phone"},
@@ -177,6 +179,22 @@ func (c cost) reason(cores int) string {
 	return text + "The cores are not what limits it; the rest of the time was waiting, above all for commits to reach the disk.\n"
 }
 
+// slowPages is how many pages of the console the document tells of.
+const slowPages = 25
+
+func (r *report) pages(b *strings.Builder) {
+	for _, e := range r.Results {
+		if len(e.Visits) == 0 {
+			continue
+		}
+		fmt.Fprintf(b, "\n## Pages of the console on %s\nThe slowest %d of %d, the last run's. CPU time is that of the server and the database's processes for one answer.\n\n"+
+			"| page | median | slowest | CPU time | first load |\n|---|---|---|---|---|\n", engineName(e.Engine), min(slowPages, len(e.Visits)), len(e.Visits))
+		for _, v := range e.Visits[:min(slowPages, len(e.Visits))] {
+			fmt.Fprintf(b, "| `%s` | %s | %s | %s | %s |\n", v.Page, milliseconds.format(v.Median), milliseconds.format(v.Slowest), milliseconds.format(float64(v.Server)/float64(time.Millisecond)), kibibytes.format(v.KiB))
+		}
+	}
+}
+
 // nanoMDM is what NanoMDM 0.9 does under the same load (PostgreSQL 15, two
 // cores, fsync on, 200 devices, signed Idle messages, keep-alive), by number of
 // workers: rate, p50 and p95, each with the least and the greatest seen.
@@ -232,6 +250,9 @@ func (r *report) method(b *strings.Builder) {
   memory a file with long notes is planned and applied once by a server that has just started.
 - **Device list**: GET /api/v1/devices with each filter, sort (both ways) and search, %d pages each one after the other; the p95 of the slowest counts. The
   roll of the gate is listed: its devices differ in all that can be filtered and sorted by, a filter may let half of them pass or none.
+- **Console**: a signed-in administrator opens every page over TLS, once to warm up and then %d times in a row; a page's median counts. Next to the roll there are
+  as many decisions of the last 90 days, requests for a fifth of the devices, a group by rule with about half of them, a policy bound to it, and a planned import
+  of as many rows as the CSV file. A first load is the page with its styles, scripts and pictures, as they cross the wire.
 - **Export**: GET /api/v1/devices as application/x-ndjson, once, by a client that reads as fast as it can.
 - **First check-in**: from the Authenticate of a phone that answers pushes to its last acknowledgement; the push that wakes it is in between.
 - **ADE**: a phone asks the simulated DEP service where to enroll, posts machine info signed by its device identity, installs the profile with a SCEP identity,
@@ -245,7 +266,7 @@ func (r *report) method(b *strings.Builder) {
 - **Agents that wait**: each over a TLS connection of its own, HTTP/1.1, opened 8 at a time and all waiting at once; what their handshakes and requests leave to
   the garbage collector is part of the figure.
 - **Memory**: VmRSS of the server's process, at rest after a restart on the database with its enrolled phones.
-`, s.Phones, s.Load, s.Warm, s.Commands, s.Keys, s.Pages, thousands(float64(s.Pushes)))
+`, s.Phones, s.Load, s.Warm, s.Commands, s.Keys, s.Pages, s.Visits, thousands(float64(s.Pushes)))
 }
 
 func plural(n int, what string) string {

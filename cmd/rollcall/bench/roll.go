@@ -18,7 +18,7 @@ const fullRoll = "rollcall_bench_roll"
 // withRoll measures what a full roll costs: decisions of the gate, made in this
 // process, then what a server answers about the same devices.
 func (b *bench) withRoll(ctx context.Context) error {
-	if !b.wants(partGate) && !b.wants(partList) && !b.wants(partExport) {
+	if !b.wants(partGate) && !b.wants(partList) && !b.wants(partExport) && !b.wants(partConsole) {
 		return nil
 	}
 	db, err := b.engine.create(fullRoll)
@@ -42,7 +42,7 @@ func (b *bench) withRoll(ctx context.Context) error {
 		return err
 	}
 	defer s.Stop()
-	return b.steps(ctx, []step{{partList, s.lists}, {partExport, s.exports}})
+	return b.steps(ctx, []step{{partList, s.lists}, {partExport, s.exports}, {partConsole, s.consoles}})
 }
 
 // fillRoll makes the roll, and asks the gate while no server has the database.
@@ -69,5 +69,10 @@ func (b *bench) fillRoll(ctx context.Context, o app.Options, db *database) error
 		return err
 	}
 	fmt.Fprintf(b.progress, "%-9s %-12s %5.1f s\n", b.engine.name, "the roll", time.Since(started).Seconds())
+	if b.wants(partConsole) { // its log shows decisions
+		if _, err := b.decisions(ctx, enroll.NewGate(store, time.Now), 1, 5); err != nil {
+			return err
+		}
+	}
 	return b.steps(ctx, []step{{partGate, func(ctx context.Context) error { return b.gate(ctx, db, store) }}})
 }

@@ -33,6 +33,11 @@ const (
 	listPairs     figure = "list.pairs"
 	exportSeconds figure = "export.seconds"
 	exportFirst   figure = "export.first"
+
+	consoleSlowest  figure = "console.slowest"
+	consoleWorst    figure = "console.worst"
+	consoleHeaviest figure = "console.heaviest"
+
 	memoryImport  figure = "memory.import"
 	memoryExport  figure = "memory.export"
 	firstCheckIn  figure = "first.seconds"
@@ -105,6 +110,9 @@ var rows = []row{
 	{figure: exportSeconds, what: "Export of %s devices as NDJSON", number: func(s scale) int { return s.Roll }, unit: seconds, part: partExport},
 	{figure: exportFirst, what: "· until the first of them has come", unit: milliseconds, part: partExport},
 	{figure: memoryExport, what: "· memory of the server (RSS, greatest)", unit: mebibytes, part: partExport},
+	{figure: consoleSlowest, what: "Console at %s devices: the slowest of all pages, median", number: func(s scale) int { return s.Roll }, unit: milliseconds, most: 100, part: partConsole},
+	{figure: consoleWorst, what: "· the slowest single answer of any page", unit: milliseconds, part: partConsole},
+	{figure: consoleHeaviest, what: "· the heaviest first load: page, styles, scripts, pictures", unit: kibibytes, most: 200, part: partConsole},
 	{figure: firstCheckIn, what: "First check-in to last acknowledgement, 10 payloads", unit: seconds, most: 1, part: partFirst},
 	{figure: policyCompile, what: "Merge and compile 10 policies for a device", unit: milliseconds, most: 1, part: partPolicy},
 	{figure: policyChange, what: "Policy change for %s enrolled devices: saved, planned and queued", number: func(s scale) int { return s.Managed }, unit: seconds, most: 5, part: partPolicy},
@@ -155,6 +163,7 @@ const (
 	milliseconds unit = "ms"
 	seconds      unit = "s"
 	mebibytes    unit = "MiB"
+	kibibytes    unit = "KiB"
 	times        unit = "×"
 	calls        unit = "calls"
 )

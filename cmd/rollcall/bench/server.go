@@ -34,7 +34,8 @@ type answer struct {
 	URL   string `json:"url,omitempty"`
 	Addr  string `json:"addr,omitempty"`
 	Token string `json:"token,omitempty"`
-	CA    []byte `json:"ca,omitempty"` // DER
+	CA    []byte `json:"ca,omitempty"`     // DER
+	SetUp string `json:"set_up,omitempty"` // code of the console
 	Error string `json:"error,omitempty"`
 }
 
@@ -46,7 +47,7 @@ func (s *Server) Run(ctx context.Context) error {
 		return err
 	}
 	out := json.NewEncoder(os.Stdout)
-	err = out.Encode(answer{URL: a.URL(), Addr: a.Addr().String(), Token: a.FirstToken(), CA: a.Authority().Certificate().Raw})
+	err = out.Encode(answer{URL: a.URL(), Addr: a.Addr().String(), Token: a.FirstToken(), CA: a.Authority().Certificate().Raw, SetUp: a.SetUpCode()})
 	if err != nil {
 		return errors.Join(err, a.Stop())
 	}
@@ -106,6 +107,8 @@ type process struct {
 	in  io.WriteCloser
 	out *json.Decoder
 	log *os.File
+
+	setUpCode string // with which the console's first administrator is made
 }
 
 // elsewhere gives the stage its server: this program's own executable, run
@@ -151,6 +154,7 @@ func (p *process) start(ctx context.Context, o app.Options, logPath string) (a a
 		p.stop()
 		return a, fmt.Errorf("it said nothing: %w", err)
 	}
+	p.setUpCode = a.SetUp
 	return a, nil
 }
 
