@@ -220,6 +220,8 @@ func (h *house) furnish() map[string]string {
 	var token struct{ ID string }
 	h.admin(http.MethodPost, "/enrollment-tokens", object{"name": "Warehouse"}, &token)
 	names["token"] = token.ID
+	h.admin(http.MethodPost, "/tokens", object{"name": "Scripts " + unkind, "role": "viewer"}, &token)
+	names["api token"] = token.ID
 	names["account"], names["profile"], names["domain"], names["version"] = "Cupertino", "Everybody", "empty", "1"
 	h.admin(http.MethodPost, "/dep/accounts", object{"name": names["account"]}, nil)
 	h.admin(http.MethodPut, "/dep/accounts/"+names["account"]+"/profiles/"+names["profile"], object{}, nil)

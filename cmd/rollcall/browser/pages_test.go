@@ -116,21 +116,21 @@ var screens = []screen{
 	{Route: "/settings/administrators/new"},
 	{Route: "/settings/administrators/{id}", Names: map[string]string{"id": "administrator"}},
 	{Route: "/settings/administrators/{id}/{action}", Names: map[string]string{"id": "administrator"}},
+	{Route: "/settings/retention"},
+	{Route: "/settings/about"},
+	{Route: "/settings/audit"},
+	{Route: "/settings/audit/verify"},
+	{Route: "/settings/certificates"},
+	{Route: "/settings/certificates/push/request"},
+	{Route: "/settings/certificates/push/install"},
+	{Route: "/settings/mail"},
 	{Route: "/settings/tokens"},
 	{Route: "/settings/tokens/new"},
 	{Route: "/settings/tokens/{id}/revoke", Names: map[string]string{"id": "api token"}},
-	{Route: "/settings/mail"},
 	{Route: "/settings/webhooks"},
 	{Route: "/settings/webhooks/new"},
 	{Route: "/settings/webhooks/{id}", Names: map[string]string{"id": "webhook"}},
 	{Route: "/settings/webhooks/{id}/delete", Names: map[string]string{"id": "webhook"}},
-	{Route: "/settings/certificates"},
-	{Route: "/settings/certificates/push/request"},
-	{Route: "/settings/certificates/push/install"},
-	{Route: "/settings/retention"},
-	{Route: "/settings/audit"},
-	{Route: "/settings/audit/verify"},
-	{Route: "/settings/about"},
 	{Route: "/gate"},
 	{Route: "/gate/{id}", Names: map[string]string{"id": "decision"}},
 	{Route: "/account"},
@@ -157,12 +157,13 @@ var noScreens = map[string]string{
 	"/enrollment/dep/accounts/{account}/certificate": "a file",
 	"/enrollment/restrictions/forecast":              "a part of a page",
 	"/settings":                                      "it leads to the first of them",
-	"/settings/certificates/{use}/certificate.pem":   "a file",
 	"/oidc/callback":                                 "where a provider sends people back to",
 	"/gate.csv":                                      "a file",
 	"/gate/tail":                                     "a part of a page",
 	"/enrollment/zero-touch/status":                  "a part of a page",
 	"/enrollment/google/devices/{id}/remove":         "a device at Google, which is tested in admin/console",
+	"/settings/certificates/{use}/certificate.pem":   "a file",
+	"/groups/{name}/evaluation":                      "a part of a page",
 	"/search":                                        "it leads to the list of devices",
 }
 
@@ -242,6 +243,9 @@ func TestEveryPageIsListed(t *testing.T) {
 	}
 }
 
+// viewersForms are those that a viewer may send: they change what is their own.
+var viewersForms = []string{"/console/account", "/console/devices/views"}
+
 const maxWeight = 200 << 10
 
 // sound is what a page tells of itself, and where its links lead.
@@ -249,6 +253,7 @@ const sound = `(async () => {
 	const wrong = [];
 	const count = (what) => document.querySelectorAll(what).length;
 	if (count("h1") !== 1) wrong.push(count("h1") + " headings of the first level");
+	const posts = [...document.querySelectorAll("main form[method=post]:has(button)")].map((f) => f.getAttribute("action") || location.pathname);
 	if (!document.title.trim()) wrong.push("no title");
 	if (!document.documentElement.lang) wrong.push("no language");
 	if (count("[tabindex]:not([tabindex='0']):not([tabindex='-1'])")) wrong.push("an order of its own for Tab");
@@ -257,7 +262,7 @@ const sound = `(async () => {
 	// Wide tables scroll within their own part.
 	if (document.documentElement.scrollWidth > innerWidth) wrong.push("wider than the window: " + document.documentElement.scrollWidth + " of " + innerWidth);
 	const links = new Set([...document.links].filter((a) => !a.getAttribute("href").startsWith("#")).map((a) => a.href).filter((h) => h.startsWith(location.origin + "/console")));
-	return { wrong, links: [...links] };
+	return { wrong, links: [...links], posts };
 })()`
 
 // TestPages looks at every page as an admin and as a viewer, in light and in
@@ -316,7 +321,7 @@ func (b *person) look(path string, want int64, mayBeRefused bool, followed map[s
 		b.Dark(true)
 		b.Axe()
 	}
-	page, err := evaluate[struct{ Wrong, Links []string }](b, sound)
+	page, err := evaluate[struct{ Wrong, Links, Posts []string }](b, sound)
 	b.must(err)
 	if len(page.Wrong) > 0 {
 		b.fail("%s has %s", path, strings.Join(page.Wrong, ", "))
@@ -324,6 +329,11 @@ func (b *person) look(path string, want int64, mayBeRefused bool, followed map[s
 	b.Window(desktop.width, desktop.height)
 	if status != http.StatusOK {
 		return
+	}
+	for _, form := range page.Posts {
+		if mayBeRefused && !slices.ContainsFunc(viewersForms, func(own string) bool { return strings.HasPrefix(form, own) }) {
+			b.fail("%s shows a viewer a form to %s", path, form)
+		}
 	}
 	links := []string{}
 	for _, l := range page.Links {
