@@ -39,7 +39,7 @@ type ForecastDevice struct {
 // Bounds of a forecast.
 const (
 	MaxForecastDays  = 90
-	maxForecast      = 20_000 // decisions looked at
+	maxForecast      = 5_000 // decisions looked at: a page waits for it
 	maxForecastLists = 100
 )
 

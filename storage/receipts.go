@@ -142,6 +142,44 @@ func lastPlans(ctx context.Context, tx *session, deviceIDs []string) (map[string
 	return out, nil
 }
 
+// boundDevice is a device that a policy is bound to.
+type boundDevice struct {
+	ID     string `json:"id"`
+	Serial string `json:"serial"`
+}
+
+// boundPage reads a page of the devices that a policy is bound to. Each group is
+// read by its own index, as far as the page goes: a group may hold the whole
+// roll, and one query for everything would sort all of it.
+func boundPage(ctx context.Context, tx *session, policyID string, page enroll.Page) ([]boundDevice, error) {
+	limit := pageLimit(page)
+	var groups []string
+	if err := tx.all(ctx, &groups, `SELECT group_id FROM bindings WHERE policy_id = ? AND group_id <> ''`, policyID); err != nil {
+		return nil, err
+	}
+	var all []boundDevice
+	add := func(query string, args ...any) error {
+		var some []boundDevice
+		err := tx.all(ctx, &some, query, args...)
+		all = append(all, some...)
+		return err
+	}
+	for _, group := range groups {
+		if err := add(`SELECT device_id AS id, serial FROM memberships WHERE group_id = ? AND serial > ? ORDER BY serial LIMIT ?`, group, page.After, limit); err != nil {
+			return nil, err
+		}
+	}
+	if err := errors.Join(
+		add(`SELECT d.id, d.serial FROM bindings b JOIN devices d ON d.id = b.device_id WHERE b.policy_id = ? AND b.device_id <> '' AND d.serial > ? ORDER BY d.serial LIMIT ?`, policyID, page.After, limit),
+		add(`SELECT d.id, d.serial FROM bindings b JOIN devices d ON d.user_id = b.user_id WHERE b.policy_id = ? AND b.user_id <> '' AND d.serial > ? ORDER BY d.serial LIMIT ?`, policyID, page.After, limit),
+	); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(all, func(a, b boundDevice) int { return strings.Compare(a.Serial, b.Serial) })
+	all = slices.Compact(all)
+	return all[:min(len(all), limit)], nil
+}
+
 // PolicyReceipts implements policy.Store.
 func (s *Store) PolicyReceipts(ctx context.Context, name string, page enroll.Page) ([]policy.PolicyReceipt, error) {
 	var out []policy.PolicyReceipt
@@ -152,12 +190,8 @@ func (s *Store) PolicyReceipts(ctx context.Context, name string, page enroll.Pag
 		} else if err != nil {
 			return err
 		}
-		var devices []struct {
-			ID     string `json:"id"`
-			Serial string `json:"serial"`
-		}
-		if err := tx.all(ctx, &devices, `SELECT d.id, d.serial FROM devices d WHERE `+strings.Replace(boundTo, "e.device_id", "d.id", 1)+` AND d.serial > ? ORDER BY d.serial LIMIT ?`,
-			id, id, id, page.After, pageLimit(page)); err != nil {
+		devices, err := boundPage(ctx, tx, id, page)
+		if err != nil {
 			return err
 		}
 		ids := make([]string, len(devices))

@@ -111,6 +111,7 @@ type ruleForm struct {
 	Rule    groupRule
 	Fields  []string
 	Preview *rulePreview
+	Applied *group // whose rule it is, unchanged: its members are known without a look at the whole roll
 }
 
 // Numbered are the conditions with the numbers people count them by.
@@ -282,11 +283,7 @@ func editGroupRule(q *request) error {
 	if g.Rule == nil {
 		return &problem{Status: http.StatusConflict, Detail: text("groups.rule.static"), Hint: text("groups.rule.static.hint")}
 	}
-	p, err := q.preview(*g.Rule)
-	if err != nil {
-		return err
-	}
-	return q.ruleForm(ruleForm{Rule: *g.Rule, Preview: p}, nil)
+	return q.ruleForm(ruleForm{Rule: *g.Rule, Applied: &g}, nil)
 }
 
 func (q *request) ruleForm(f ruleForm, p *problem) error {

@@ -27,7 +27,7 @@ func TestGroups(t *testing.T) {
 	if strings.Contains(g.Body, "<i>") {
 		t.Error("the name is HTML")
 	}
-	g = g.Follow("Change the rule").Wants(http.StatusOK, "2 of 3 devices match now")
+	g = g.Follow("Change the rule").Wants(http.StatusOK, "in the group by this rule")
 	g.Form("Save the rule").Set("c0.values", "android\n").Set("match", "any").Send().Wants(http.StatusOK, "The rule was saved", "platform is android", "at least one of these")
 	part := p.Post("/console/group-preview", url.Values{"csrf": {g.Form("Save the rule").Fields.Get("csrf")}, "c0.field": {"serial"}, "c0.values": {"GROUPA*"}, "match": {"all"}})
 	part.Wants(http.StatusOK, "3 of 3 devices match now").Lacks("Main navigation")
