@@ -23,6 +23,7 @@ import (
 	"rollcall/mdm"
 	"rollcall/mdm/apns"
 	"rollcall/storage"
+	"rollcall/storage/storagetest"
 )
 
 // server is the API over a real database.
@@ -49,7 +50,7 @@ func openStore(t *testing.T) *storage.Store {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store, err := storage.Open(t.Context(), storage.Config{DSN: "sqlite::memory:", Sealer: sealer, Logger: logger(t)})
+	store, err := storage.Open(t.Context(), storage.Config{DSN: storagetest.SQLite(t), Sealer: sealer, Logger: logger(t)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,5 +17,6 @@
 // Chromium is /usr/bin/chromium or what ROLLCALL_TEST_CHROMIUM names; "skip"
 // leaves the package out. Accessibility is checked by axe-core, which
 // `npm ci` in testdata installs; ROLLCALL_TEST_AXE=skip leaves that out.
-// scripts/browser-check sees to both.
+// scripts/browser-check sees to both. `make screens` keeps pictures of the story
+// in docs/screens.
 package browser
