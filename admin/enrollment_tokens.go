@@ -13,7 +13,7 @@ import (
 	"rollcall/enroll"
 )
 
-type enrollmentTokenView struct {
+type EnrollmentTokenView struct {
 	ID         string           `json:"id"`
 	Name       string           `json:"name"`
 	State      string           `json:"state" enum:"usable,used,expired,revoked"`
@@ -33,7 +33,7 @@ type enrollmentTokenView struct {
 }
 
 // viewEnrollmentTokens names the rows that tokens are bound to.
-func (a *API) viewEnrollmentTokens(ctx context.Context, tokens ...android.Token) (map[string]enrollmentTokenView, error) {
+func (a *API) viewEnrollmentTokens(ctx context.Context, tokens ...android.Token) (map[string]EnrollmentTokenView, error) {
 	var bound []string
 	for _, t := range tokens {
 		if t.DeviceID != "" {
@@ -44,15 +44,15 @@ func (a *API) viewEnrollmentTokens(ctx context.Context, tokens ...android.Token)
 	if err != nil {
 		return nil, err
 	}
-	out := map[string]enrollmentTokenView{}
+	out := map[string]EnrollmentTokenView{}
 	for _, t := range tokens {
 		out[t.ID] = a.viewEnrollmentToken(t, serials[t.DeviceID])
 	}
 	return out, nil
 }
 
-func (a *API) viewEnrollmentToken(t android.Token, serial string) enrollmentTokenView {
-	return enrollmentTokenView{ID: t.ID, Name: t.Name, State: t.State(a.now()), MaxUses: t.MaxUses, Uses: t.Uses, Ownership: t.Ownership, Group: t.Group, UserID: t.UserID, DeviceID: t.DeviceID, Serial: serial,
+func (a *API) viewEnrollmentToken(t android.Token, serial string) EnrollmentTokenView {
+	return EnrollmentTokenView{ID: t.ID, Name: t.Name, State: t.State(a.now()), MaxUses: t.MaxUses, Uses: t.Uses, Ownership: t.Ownership, Group: t.Group, UserID: t.UserID, DeviceID: t.DeviceID, Serial: serial,
 		RequestID: t.RequestID, CreatedBy: t.CreatedBy, CreatedAt: utc(t.CreatedAt), ExpiresAt: utc(t.ExpiresAt), LastUsedAt: utc(t.LastUsedAt), RevokedAt: utc(t.RevokedAt)}
 }
 
@@ -82,7 +82,7 @@ func (in *setupInput) setup() android.Setup {
 	return s
 }
 
-type payloadsView struct {
+type PayloadsView struct {
 	Link      string `json:"link" doc:"Opens the agent on a device that is set up."`
 	QR        string `json:"qr,omitempty" doc:"JSON of the code that is scanned in Android's setup. Absent: no agent is configured."`
 	PNG       string `json:"png,omitempty" doc:"The code as a picture, base64. Without an agent it holds the link."`
@@ -92,8 +92,8 @@ type payloadsView struct {
 	Knox      string `json:"knox" doc:"Custom JSON of a Knox Mobile Enrollment profile."`
 }
 
-func viewPayloads(p android.Payloads) (payloadsView, error) {
-	out := payloadsView{Link: p.Link, QR: p.QR, NFC: base64.StdEncoding.EncodeToString(p.NFC), ZeroTouch: p.ZeroTouch, Knox: p.Knox}
+func viewPayloads(p android.Payloads) (PayloadsView, error) {
+	out := PayloadsView{Link: p.Link, QR: p.QR, NFC: base64.StdEncoding.EncodeToString(p.NFC), ZeroTouch: p.ZeroTouch, Knox: p.Knox}
 	content := p.QR
 	if content == "" {
 		content = p.Link
@@ -108,9 +108,9 @@ func viewPayloads(p android.Payloads) (payloadsView, error) {
 }
 
 type newEnrollmentTokenView struct {
-	enrollmentTokenView
+	EnrollmentTokenView
 	Token string `json:"token" doc:"The token itself. It is shown here and never again."`
-	payloadsView
+	PayloadsView
 }
 
 // enrollmentTokens has what brings Android devices with an agent here.
@@ -120,7 +120,7 @@ func (r routes) enrollmentTokens() {
 		return huma.Operation{OperationID: id, Method: method, Path: "/enrollment-tokens" + path, Tags: []string{"Android"}, Summary: summary, Description: description}
 	}
 	add(r, RoleViewer, op("list-enrollment-tokens", http.MethodGet, "", "List the enrollment tokens", "Newest first, those that cannot be used any more included."),
-		func(ctx context.Context, in *ListParams) (*body[list[enrollmentTokenView]], error) {
+		func(ctx context.Context, in *ListParams) (*body[list[EnrollmentTokenView]], error) {
 			p, err := in.page()
 			if err != nil {
 				return nil, err
@@ -133,27 +133,27 @@ func (r routes) enrollmentTokens() {
 			if err != nil {
 				return nil, err
 			}
-			return &body[list[enrollmentTokenView]]{listOf(tokens, p, func(t android.Token) string { return t.ID }, func(t android.Token) enrollmentTokenView { return views[t.ID] })}, nil
+			return &body[list[EnrollmentTokenView]]{listOf(tokens, p, func(t android.Token) string { return t.ID }, func(t android.Token) EnrollmentTokenView { return views[t.ID] })}, nil
 		})
 
 	type one struct {
 		ID string `path:"id" maxLength:"64"`
 	}
 	// single answers a token that was read or changed.
-	single := func(ctx context.Context, t android.Token, err error) (*body[enrollmentTokenView], error) {
+	single := func(ctx context.Context, t android.Token, err error) (*body[EnrollmentTokenView], error) {
 		if err != nil {
 			return nil, err
 		}
 		views, err := a.viewEnrollmentTokens(ctx, t)
-		return &body[enrollmentTokenView]{views[t.ID]}, err
+		return &body[EnrollmentTokenView]{views[t.ID]}, err
 	}
 	add(r, RoleViewer, op("get-enrollment-token", http.MethodGet, "/{id}", "Read an enrollment token", ""),
-		func(ctx context.Context, in *one) (*body[enrollmentTokenView], error) {
+		func(ctx context.Context, in *one) (*body[EnrollmentTokenView], error) {
 			t, err := a.EnrollmentTokens.Store.EnrollmentToken(ctx, in.ID)
 			return single(ctx, t, err)
 		})
 	add(r, RoleOperator, op("revoke-enrollment-token", http.MethodDelete, "/{id}", "Revoke an enrollment token", "It stops working at once; devices that enrolled with it stay."),
-		func(ctx context.Context, in *one) (*body[enrollmentTokenView], error) {
+		func(ctx context.Context, in *one) (*body[EnrollmentTokenView], error) {
 			t, err := a.EnrollmentTokens.Store.RevokeEnrollmentToken(ctx, in.ID, a.now().UTC())
 			return single(ctx, t, err)
 		})
@@ -219,24 +219,24 @@ func (r routes) enrollmentTokens() {
 		}
 	}
 	add(r, RoleOperator, op("make-enrollment-payloads", http.MethodPost, "/payloads", "Make QR code, link and other forms of a token", "The token is not looked at, nor kept."),
-		func(ctx context.Context, in *payloads) (*body[payloadsView], error) {
+		func(ctx context.Context, in *payloads) (*body[PayloadsView], error) {
 			if in.Body.For == "device_policy" {
 				p, err := a.Provisioning.ForDevicePolicy(in.Body.Token, in.Body.Setup.setup())
 				if err != nil {
 					return nil, err
 				}
 				v, err := viewPayloads(p)
-				return &body[payloadsView]{v}, err
+				return &body[PayloadsView]{v}, err
 			}
 			v, err := a.payloads(in.Body.Token, in.Body.Setup)
-			return &body[payloadsView]{v}, err
+			return &body[PayloadsView]{v}, err
 		})
 }
 
-func (a *API) payloads(token string, setup *setupInput) (payloadsView, error) {
+func (a *API) payloads(token string, setup *setupInput) (PayloadsView, error) {
 	p, err := a.Provisioning.ForAgent(token, setup.setup())
 	if err != nil {
-		return payloadsView{}, err
+		return PayloadsView{}, err
 	}
 	return viewPayloads(p)
 }

@@ -110,10 +110,16 @@ func (q *request) do(c call, out any) error {
 	q.note(c)
 	a := &answer{header: http.Header{}}
 	q.console.API.ServeHTTP(a, r)
+	if q.console.decoded != nil {
+		q.console.decoded(c.Method, c.Path, out)
+	}
 	return a.decode(out)
 }
 
 func (a *answer) decode(out any) error {
+	if a.status >= http.StatusMultipleChoices && a.status < http.StatusBadRequest {
+		return errNoPage // the router's answer to a name like ..
+	}
 	if a.status >= http.StatusBadRequest || a.status == 0 {
 		p := &problem{}
 		if err := json.Unmarshal(a.body.Bytes(), p); err != nil || p.Detail == "" {

@@ -30,6 +30,7 @@ type Console struct {
 
 	pages      *pages
 	operations operations
+	decoded    func(method, path string, out any) // of tests
 }
 
 // Handler is everything below Prefix.

@@ -160,6 +160,9 @@ func TestDevice(t *testing.T) {
 		p.Get("/console/devices/DEVICE1").Follow("Remove …").Form("Delete from the roll").Send().Wants(http.StatusOK, "DEVICE1 is off the roll")
 		p.Get("/console/devices/DEVICE1").Wants(http.StatusNotFound)
 	})
+	t.Run("a name that is a path", func(t *testing.T) {
+		p.Get("/console/devices/new").Form("Save").Set("serial", "..").Send().Lacks("is on the roll")
+	})
 	t.Run("a new one", func(t *testing.T) {
 		p.Get("/console/devices/new").Form("Save").Send().Wants(http.StatusUnprocessableEntity, "The serial is missing")
 		p.Get("/console/devices/new").Form("Save").Set("serial", "new 1").Send().Wants(http.StatusOK, "NEW1 is on the roll")

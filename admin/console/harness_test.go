@@ -87,6 +87,7 @@ func newHouse(t *testing.T, o ...stage.Options) *house {
 	}, Transport: stage.NewClient(s.Roots).Transport, FlushInterval: -1}
 	logger := slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn}))
 	c := &console.Console{API: byRole{proxy}, Administrators: &admin.Administrators{Store: h.store, Now: time.Now, Logger: logger}, PublicURL: s.URL(), Organization: "Example", Now: time.Now, Log: logger}
+	c.Observe(h.document().observe)
 	handler, err := c.Handler()
 	if err != nil {
 		t.Fatal(err)
