@@ -42,7 +42,7 @@ func TestGroups(t *testing.T) {
 	}
 	g.Form("Add to the group").Set("add", " ").Send().Wants(http.StatusUnprocessableEntity, "No device is named")
 	g = g.Form("Add to the group").Set("add", "GROUPA1\r\nGROUPA2").Send().Wants(http.StatusOK, "2 devices were added", "GROUPA2")
-	g = g.Form("Remove the ticked devices").Set("serial", "GROUPA1").Send().Wants(http.StatusOK, "1 device was removed").Lacks("GROUPA1")
+	g.Form("Remove the ticked devices").Set("serial", "GROUPA1").Send().Wants(http.StatusOK, "1 device was removed").Lacks("GROUPA1")
 	p.Get("/console/groups/Named/rule").Wants(http.StatusConflict, "it has no rule")
 
 	h.API(http.MethodPut, "/policies/Basics", map[string]any{}, nil)

@@ -48,7 +48,7 @@ func TestPolicyPages(t *testing.T) {
 	g = g.Form("Upload").Set("id", "fonts").Send().Wants(http.StatusUnprocessableEntity, "Choose a .mobileconfig file")
 	g = g.Form("Upload").Set("id", "fonts").Attach("file", "x.mobileconfig", "no profile").Send().Wants(http.StatusUnprocessableEntity)
 	g = g.Form("Upload").Set("id", "fonts").Attach("file", "x.mobileconfig", mobileconfig).Send().Wants(http.StatusOK, "The profile fonts is part of the policy.", "Fonts of ours com.apple.font")
-	g = g.Form("Remove").Send().Wants(http.StatusOK, "was taken out")
+	g.Form("Remove").Send().Wants(http.StatusOK, "was taken out")
 
 	h.API(http.MethodPut, "/policies/Base%2F1", map[string]any{"document": map[string]any{"restrictions": map[string]any{"sms": "deny", "airdrop": "deny"}, "lock_message": "Found? {serial}"}}, nil)
 	h.API(http.MethodPost, "/policies/Base%2F1/bindings", map[string]any{"group": "Sales"}, nil)
@@ -132,7 +132,7 @@ func TestPolicyEditor(t *testing.T) {
 	}
 	g = g.Form("Save as a new version").Set("f/passcode/min_length", "six").Send().Wants(http.StatusUnprocessableEntity)
 	g = g.Form("Save as a new version").Set("f/passcode/min_length", "6").Set("f/wifi/0/password", "").Set("priority", "x").Send().Wants(http.StatusUnprocessableEntity, "whole number")
-	g = g.Form("Save as a new version").Set("priority", "7").Set("x/wifi/0/password", "true").Send().Wants(http.StatusOK, "Version 2 was saved")
+	g.Form("Save as a new version").Set("priority", "7").Set("x/wifi/0/password", "true").Send().Wants(http.StatusOK, "Version 2 was saved")
 	if d := get(); d["restrictions"].(map[string]any)["camera"] != nil || d["restrictions"].(map[string]any)["airdrop"] != "allow" || d["lock_message"] != "Found? {serial}" ||
 		d["wifi"].([]any)[0].(map[string]any)["password"] != nil || d["wifi"].([]any)[0].(map[string]any)["auto_join"] != false || len(d["wifi"].([]any)) != 1 || d["device_name"] != "x" {
 		t.Errorf("saved %v", d)

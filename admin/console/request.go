@@ -127,15 +127,15 @@ func (q *request) Ticked(name, value string, there bool) bool {
 
 // File is a file of the form, which may be missing (nil).
 func (q *request) File(name string) ([]byte, error) {
-	for _, h := range q.files[name] {
-		f, err := h.Open()
-		if err != nil {
-			return nil, err
-		}
-		defer f.Close()
-		return io.ReadAll(f)
+	if len(q.files[name]) == 0 {
+		return nil, nil
 	}
-	return nil, nil
+	f, err := q.files[name][0].Open()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(f)
 }
 
 // Param is a parameter of the URL.

@@ -44,7 +44,6 @@ type service struct {
 	answers map[string][]answer
 	calls   []string // with their bodies
 	tokens  int
-	url     string
 }
 
 type answer struct {
