@@ -201,6 +201,52 @@ func TestLockOut(t *testing.T) {
 	}
 }
 
+// TestLockOutSparesKnownBrowsers: who guesses at somebody's password does not
+// lock them out of a browser they have signed in with before, which has tries of
+// its own.
+func TestLockOutSparesKnownBrowsers(t *testing.T) {
+	h := newHouse(t)
+	mine := browser
+	if mine.Known = h.ann().Known; mine.Known == "" {
+		t.Fatal("the browser is not known")
+	}
+	guess := func(from admin.Browser, want string) {
+		t.Helper()
+		_, err := h.SignIn(t.Context(), "ann@example.com", "wrong", from)
+		h.code(err, want)
+	}
+	for range 5 {
+		guess(browser, "credentials_wrong")
+	}
+	guess(browser, "sign_in_blocked")
+	in, err := h.SignIn(t.Context(), " Ann@example.com", password, mine)
+	h.code(err, "")
+	if in.Known != "" {
+		t.Error("what the browser has is replaced")
+	}
+	guess(browser, "sign_in_blocked") // strangers still are
+	for range 5 {
+		guess(mine, "credentials_wrong")
+	}
+	guess(mine, "sign_in_blocked")
+	h.now = h.now.Add(admin.BlockMost)
+	if _, _, err := h.Invite(t.Context(), "Bob", "bob@example.com", admin.RoleViewer); err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		_, err := h.SignIn(t.Context(), "bob@example.com", "wrong", browser)
+		h.code(err, "credentials_wrong")
+	}
+	_, err = h.SignIn(t.Context(), "bob@example.com", password, mine) // it is not known as his
+	h.code(err, "sign_in_blocked")
+	h.now = h.now.Add(admin.KnownLife)
+	in, err = h.SignIn(t.Context(), "ann@example.com", password, mine)
+	h.code(err, "")
+	if in.Known == "" {
+		t.Error("a browser is known for ever")
+	}
+}
+
 func TestSecondFactor(t *testing.T) {
 	h := newHouse(t)
 	in := h.ann()

@@ -151,7 +151,7 @@ func (s *Administrators) Accept(ctx context.Context, secret, password string, fr
 		return SignedIn{}, err
 	}
 	if who.SecondFactor {
-		ticket, err := s.issue(ctx, ticket{Kind: ticketCode, AdministratorID: who.ID, Password: proofOf(hash)})
+		ticket, err := s.issue(ctx, ticket{Kind: ticketCode, AdministratorID: who.ID, Password: proofOf(hash)}, ticketLife)
 		return SignedIn{Ticket: ticket}, err
 	}
 	return s.begin(ctx, who, ByInvitation, from)

@@ -24,6 +24,7 @@ import (
 type Browser struct {
 	Address   string // remote address, with or without a port
 	UserAgent string
+	Known     string // what an earlier sign-in gave as SignedIn.Known; empty: nothing
 }
 
 func (b Browser) host() string {
@@ -39,6 +40,7 @@ type SignedIn struct {
 	Administrator Administrator
 	Session       Session
 	Secret        string
+	Known         string // for this browser to keep for KnownLife; empty: what it has is good
 	Ticket        string
 	Next          string // what was given to StartOIDC
 }
@@ -70,6 +72,7 @@ const ticketLife = 10 * time.Minute
 type ticket struct {
 	Kind            string `json:"kind"` // so that one of a device's sign-in is none
 	AdministratorID string `json:"administrator_id,omitempty"`
+	Email           string `json:"email,omitempty"`    // of ticketKnown
 	Password        string `json:"password,omitempty"` // which one was right, as proofOf tells it
 	Next            string `json:"next,omitempty"`
 	signin.Round
@@ -78,7 +81,15 @@ type ticket struct {
 const (
 	ticketCode = "console_code"
 	ticketOIDC = "console_oidc"
+	// ticketKnown is kept by a browser that somebody has signed in with. Its failures
+	// are counted apart, so that strangers who guess at an address cannot lock its
+	// owner out.
+	ticketKnown = "console_known"
 )
+
+// KnownLife is for how long a browser is known as one that somebody has signed in
+// with.
+const KnownLife = 90 * 24 * time.Hour
 
 func wrongCredentials() error {
 	return enroll.Errorf(enroll.KindForbidden, "credentials_wrong", "the e-mail address or the password is wrong")
@@ -92,6 +103,28 @@ func blocked(now, until time.Time) error {
 // sources are what a try counts for: the person, known or not, and the address.
 func sources(email string, from Browser) []TrySource {
 	return []TrySource{sourceOf("email", email, freeByEmail), sourceOf("address", RemoteClient(from.host()), freeByAddress)}
+}
+
+// sourcesOf are those of a person at a browser; of one that is known as theirs, it
+// alone.
+func (s *Administrators) sourcesOf(ctx context.Context, email string, from Browser) ([]TrySource, error) {
+	known, err := s.knows(ctx, email, from)
+	if known {
+		return []TrySource{sourceOf("browser", from.Known, freeByEmail)}, err
+	}
+	return sources(email, from), err
+}
+
+// knows says whether the owner of an address has signed in with a browser before.
+func (s *Administrators) knows(ctx context.Context, email string, from Browser) (bool, error) {
+	if from.Known == "" {
+		return false, nil
+	}
+	t, err := s.ticketOf(ctx, from.Known, ticketKnown)
+	if enroll.KindOf(err) == enroll.KindUnauthorized {
+		return false, nil
+	}
+	return err == nil && t.Email == email, err
 }
 
 func sourceOf(kind, value string, free int) TrySource {
@@ -135,7 +168,11 @@ func (s *Administrators) try(ctx context.Context, of []TrySource, check func() (
 func (s *Administrators) SignIn(ctx context.Context, email, password string, from Browser) (SignedIn, error) {
 	var out SignedIn
 	email = strings.ToLower(strings.TrimSpace(email))
-	err := s.try(ctx, sources(email, from), func() (bool, error) {
+	of, err := s.sourcesOf(ctx, email, from)
+	if err != nil {
+		return out, err
+	}
+	err = s.try(ctx, of, func() (bool, error) {
 		account, err := s.Store.AdministratorByEmail(ctx, email)
 		if err != nil && enroll.KindOf(err) != enroll.KindNotFound {
 			return false, err
@@ -153,7 +190,7 @@ func (s *Administrators) SignIn(ctx context.Context, email, password string, fro
 			}
 		}
 		if account.SecondFactor {
-			out.Ticket, err = s.issue(ctx, ticket{Kind: ticketCode, AdministratorID: account.ID, Password: proofOf(account.Password)})
+			out.Ticket, err = s.issue(ctx, ticket{Kind: ticketCode, AdministratorID: account.ID, Password: proofOf(account.Password)}, ticketLife)
 			return false, err
 		}
 		out, err = s.begin(ctx, account.Administrator, ByPassword, from)
@@ -197,8 +234,12 @@ func (s *Administrators) Confirm(ctx context.Context, secret, code string, from 
 	if err != nil {
 		return SignedIn{}, err
 	}
+	of, err := s.sourcesOf(ctx, account.Email, from)
+	if err != nil {
+		return SignedIn{}, err
+	}
 	var out SignedIn
-	err = s.try(ctx, sources(account.Email, from), func() (bool, error) {
+	err = s.try(ctx, of, func() (bool, error) {
 		var method SignInMethod
 		who, err := s.Store.ChangeAdministrator(ctx, account.ID, func(a *Account) (SessionEnd, error) {
 			if !a.DisabledAt.IsZero() || proofOf(a.Password) != t.Password {
@@ -246,7 +287,7 @@ func (s *Administrators) StartOIDC(ctx context.Context, next string) (target, se
 	if target, err = s.OIDC.Start(ctx, t.Round, ""); err != nil {
 		return "", "", err
 	}
-	secret, err = s.issue(ctx, t)
+	secret, err = s.issue(ctx, t, ticketLife)
 	return target, secret, err
 }
 
@@ -294,7 +335,12 @@ func (s *Administrators) begin(ctx context.Context, who Administrator, method Si
 	if err := s.Store.CreateSession(called(ctx, who, "sign-in", session.Address), session, hash); err != nil {
 		return SignedIn{}, err
 	}
-	return SignedIn{Administrator: who, Session: session, Secret: secret}, nil
+	out := SignedIn{Administrator: who, Session: session, Secret: secret}
+	known, err := s.knows(ctx, who.Email, from)
+	if err == nil && !known {
+		out.Known, err = s.issue(ctx, ticket{Kind: ticketKnown, Email: who.Email}, KnownLife)
+	}
+	return out, err
 }
 
 // shortened bounds what a browser says of itself.
@@ -310,13 +356,13 @@ func shortened(userAgent string) string {
 	return cut
 }
 
-func (s *Administrators) issue(ctx context.Context, t ticket) (secret string, err error) {
+func (s *Administrators) issue(ctx context.Context, t ticket, life time.Duration) (secret string, err error) {
 	data, err := json.Marshal(t)
 	if err != nil {
 		return "", err
 	}
 	secret, hash := enroll.NewSecret()
-	return secret, s.Store.PutSignIn(ctx, hash, data, s.Now().Add(ticketLife))
+	return secret, s.Store.PutSignIn(ctx, hash, data, s.Now().Add(life))
 }
 
 func (s *Administrators) ticketOf(ctx context.Context, secret, kind string) (t ticket, err error) {

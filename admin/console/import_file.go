@@ -10,8 +10,11 @@ import (
 	"rollcall/enroll/importer"
 )
 
-// importFieldLimit is how long a field beside the file may be.
-const importFieldLimit = 4 << 10
+// Bounds of what stands beside the file in the form.
+const (
+	importFieldLimit = 4 << 10 // of one field
+	importFields     = 50
+)
 
 // importFile is the first step.
 func importFile(q *request) error { return importFilePage(q, nil) }
@@ -42,7 +45,10 @@ func uploadImport(q *request) error {
 		return err
 	}
 	q.form = url.Values{}
-	for {
+	for fields := 0; ; fields++ {
+		if fields > importFields {
+			return errBroken
+		}
 		part, err := form.NextPart()
 		if errors.Is(err, io.EOF) {
 			return importFilePage(q, importFileProblem(&problem{Status: http.StatusUnprocessableEntity, Code: "file_empty", Detail: text("import.file.missing")}))

@@ -55,7 +55,7 @@ func (q *request) readForm() error {
 	}
 	kind, _, _ := mime.ParseMediaType(q.Header.Get("Content-Type"))
 	var err error
-	if kind == "multipart/form-data" {
+	if kind == "multipart/form-data" && q.Who.ID != "" { // nobody has to send files to sign in
 		q.Body = http.MaxBytesReader(q.w, q.Body, fileLimit)
 		if err = q.ParseMultipartForm(fileLimit); err == nil {
 			q.form, q.files = q.MultipartForm.Value, q.MultipartForm.File
@@ -241,7 +241,12 @@ type kept struct {
 	Values url.Values `json:"values"`
 }
 
-// keep is the form of a request as one field, for the pages of the sign-in.
+// keptLimit is how long a form may be to be kept: it goes along with the sign-in,
+// which is a form itself.
+const keptLimit = formLimit - 16<<10
+
+// keep is the form of a request as one field, for the pages of the sign-in; empty
+// where it cannot be kept.
 func (q *request) keep() (string, error) {
 	kind, _, _ := mime.ParseMediaType(q.Header.Get("Content-Type"))
 	if kind == "multipart/form-data" {
@@ -257,6 +262,9 @@ func (q *request) keep() (string, error) {
 		}
 	}
 	b, err := json.Marshal(kept{Path: q.URL.RequestURI(), Values: values})
+	if base64.RawURLEncoding.EncodedLen(len(b)) > keptLimit {
+		return "", err
+	}
 	return base64.RawURLEncoding.EncodeToString(b), err
 }
 

@@ -32,6 +32,10 @@ const (
 	ticketLife   = 10 * time.Minute
 )
 
+// knownCookie says which browser this is to who signs in again, see
+// admin.Browser. It lets nobody in.
+const knownCookie = "__Host-rollcall-browser"
+
 func (q *request) setCookie(name, value string, life time.Duration) {
 	c := &http.Cookie{Name: name, Value: value, Path: "/", Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode, MaxAge: int(life / time.Second)}
 	if value == "" {
@@ -49,7 +53,7 @@ func (q *request) cookie(name string) string {
 }
 
 func (q *request) browser() admin.Browser {
-	return admin.Browser{Address: q.RemoteAddr, UserAgent: q.UserAgent()}
+	return admin.Browser{Address: q.RemoteAddr, UserAgent: q.UserAgent(), Known: q.cookie(knownCookie)}
 }
 
 // refused is what sign-in refuses as a problem, which stands at the field that it
@@ -125,7 +129,7 @@ func (c *Console) signInAgain(q *request) error {
 		return err
 	}
 	next := ""
-	if field == "" { // a file: it has to be chosen again
+	if field == "" { // a file has to be chosen again
 		next = q.URL.RequestURI()
 	}
 	return q.signInPage(goal{Next: next, Kept: field}, nil, http.StatusUnauthorized)
@@ -159,6 +163,9 @@ func (q *request) enter(in admin.SignedIn, to goal) error {
 	}
 	q.setCookie(ticketCookie, "", 0)
 	q.setCookie(cookieName, in.Secret, admin.SessionLife)
+	if in.Known != "" {
+		q.setCookie(knownCookie, in.Known, admin.KnownLife)
+	}
 	q.Who, q.Session, q.CSRF = in.Administrator, in.Session, csrfOf(in.Secret)
 	if k, ok := readKept(to.Kept); ok {
 		return q.page("sign-in-kept", view{Title: text("signin.kept"), Bare: true, Data: k})

@@ -241,7 +241,7 @@ func TestForgedForms(t *testing.T) {
 
 func TestLockOutPage(t *testing.T) {
 	o := newOffice(t)
-	o.ann()
+	ann := o.ann()
 	for range 5 {
 		g := o.signIn(o.visitor(), "", "wrong").Wants(http.StatusForbidden, "the e-mail address or the password is wrong")
 		if !strings.Contains(g.Body, `value="ann@example.com"`) {
@@ -249,6 +249,7 @@ func TestLockOutPage(t *testing.T) {
 		}
 	}
 	o.signIn(o.visitor(), "", passphrase).Wants(http.StatusTooManyRequests, "there were too many failed sign-ins", "Try again in 30s.")
+	o.signIn(ann, "/console/account", passphrase).Wants(http.StatusOK, "My account") // the browser is known
 	o.now = o.now.Add(30 * time.Second)
 	o.signIn(o.visitor(), "/console/account", passphrase).Wants(http.StatusOK, "My account")
 }
@@ -264,6 +265,12 @@ func TestFormOfExpiredSession(t *testing.T) {
 	g = g.Form("Sign in").Set("email", "ann@example.com").Set("password", "wrong").Send().Wants(http.StatusForbidden, "What you typed is kept")
 	g = g.Form("Sign in").Set("password", passphrase).Send().Wants(http.StatusOK, "Send the form now?", "/console/account")
 	g.Form("Send it now").Send().Wants(http.StatusOK, "Your account is saved.", `Ann "the first" <1>`)
+
+	// One that is too long to go along does not stand in the way of the sign-in.
+	long := ann.Get("/console/account").Form("Save").Set("name", strings.Repeat("<", 600_000))
+	o.now = o.now.Add(admin.SessionIdle)
+	long.Send().Wants(http.StatusUnauthorized).Lacks("What you typed is kept").
+		Form("Sign in").Set("email", "ann@example.com").Set("password", passphrase).Send().Wants(http.StatusOK)
 
 	kept := "eyJwYXRoIjoiaHR0cHM6Ly9ldmlsLmV4YW1wbGUvIiwidmFsdWVzIjp7fX0" // {"path":"https://evil.example/","values":{}}
 	g = o.visitor().Post("/console/sign-in", url.Values{"email": {"ann@example.com"}, "password": {passphrase}, "kept": {kept}, "next": {"/console/account"}})

@@ -46,7 +46,7 @@ type rooms struct {
 }
 
 func newRouter(observe mux.MiddlewareFunc, to rooms) http.Handler {
-	r := mux.NewRouter()
+	r := mux.NewRouter().SkipClean(true) // a name in a path may have "//" and ".."
 	r.Use(observe)
 	r.NotFoundHandler = observe(http.HandlerFunc(http.NotFound))
 	r.MethodNotAllowedHandler = observe(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
