@@ -16,7 +16,7 @@ type groupView struct {
 	Name       string          `json:"name"`
 	Rule       *ruleView       `json:"rule,omitempty" doc:"Absent: a static group."`
 	Evaluation *evaluatingView `json:"evaluation,omitempty" doc:"While a new or changed rule is being applied to the devices that were there before. Devices that change follow it at once."`
-	Devices    int             `json:"devices" doc:"Number of members. GET /devices?group= lists them."`
+	Devices    int             `json:"devices" doc:"Number of members; where there are more than 10,000, it was counted within the last minute. GET /devices?group= lists them."`
 	CreatedAt  time.Time       `json:"created_at"`
 	UpdatedAt  time.Time       `json:"updated_at"`
 }

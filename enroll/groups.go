@@ -16,7 +16,7 @@ type Group struct {
 	Evaluation Evaluation
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
-	Devices    int // number of members; filled on reading
+	Devices    int // number of members; filled on reading, up to a minute old where they are many
 }
 
 // Evaluation is how far a new or changed rule has been applied to the devices

@@ -24,6 +24,8 @@ type groupRow struct {
 const (
 	groupColumns = `g.id, g.name, g.rule, g.evaluating, g.evaluated, g.evaluate_total, g.created_at, g.updated_at`
 	selectGroup  = `SELECT ` + groupColumns + `, (SELECT count(*) FROM memberships m WHERE m.group_id = g.id) AS devices FROM device_groups g `
+	// selectGroups counts as many members as its first argument, and no more.
+	selectGroups = `SELECT ` + groupColumns + `, (SELECT count(*) FROM (SELECT 1 FROM memberships m WHERE m.group_id = g.id LIMIT ?) AS counted) AS devices FROM device_groups g `
 )
 
 func (r groupRow) group() (enroll.Group, error) {
@@ -54,9 +56,13 @@ func groupID(ctx context.Context, tx *session, name string) (string, error) {
 // Group implements enroll.RollStore.
 func (s *Store) Group(ctx context.Context, name string) (enroll.Group, error) {
 	var r groupRow
-	if err := s.one(ctx, &r, selectGroup+"WHERE g.name = ?", name); errors.Is(err, sql.ErrNoRows) {
+	if err := s.one(ctx, &r, selectGroups+"WHERE g.name = ?", exactMembers+1, name); errors.Is(err, sql.ErrNoRows) {
 		return enroll.Group{}, noGroup(name)
 	} else if err != nil {
+		return enroll.Group{}, err
+	}
+	var err error
+	if r.Devices, err = s.sizes.of(ctx, s, r.ID, r.Devices); err != nil {
 		return enroll.Group{}, err
 	}
 	return r.group()
@@ -64,7 +70,11 @@ func (s *Store) Group(ctx context.Context, name string) (enroll.Group, error) {
 
 // Groups implements enroll.RollStore.
 func (s *Store) Groups(ctx context.Context) ([]enroll.Group, error) {
-	return s.groups(ctx, selectGroup+"ORDER BY g.name")
+	groups, err := s.groups(ctx, selectGroups+"ORDER BY g.name", exactMembers+1)
+	for i := 0; i < len(groups) && err == nil; i++ {
+		groups[i].Devices, err = s.sizes.of(ctx, s, groups[i].ID, groups[i].Devices)
+	}
+	return groups, err
 }
 
 // GroupsOf implements enroll.RollStore.

@@ -39,6 +39,7 @@ type Store struct {
 	sealer Sealer
 	log    *slog.Logger
 	chain  chainKey
+	sizes  groupSizes
 }
 
 // Open opens the database and brings its schema up to date.
