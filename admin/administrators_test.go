@@ -201,6 +201,35 @@ func TestLockOut(t *testing.T) {
 	}
 }
 
+// meanwhile does something just before a session begins.
+type meanwhile struct {
+	admin.AdministratorStore
+	do func()
+}
+
+func (m meanwhile) CreateSession(ctx context.Context, s admin.Session, hash [32]byte) error {
+	m.do()
+	return m.AdministratorStore.CreateSession(ctx, s, hash)
+}
+
+// TestResetDuringSignIn: a sign-in under way with a password that is taken away
+// leaves no session.
+func TestResetDuringSignIn(t *testing.T) {
+	h := newHouse(t)
+	ann := h.ann()
+	h.Store = meanwhile{h.store, func() {
+		if _, _, err := h.Reset(t.Context(), ann.Administrator.ID); err != nil {
+			t.Error(err)
+		}
+	}}
+	_, err := h.SignIn(t.Context(), "ann@example.com", password, browser)
+	h.code(err, "session_ended")
+	left, err := h.store.Sessions(t.Context(), ann.Administrator.ID, h.now, h.now.Add(-admin.SessionIdle))
+	if err != nil || len(left) != 0 {
+		t.Errorf("%d sessions are left, %v", len(left), err)
+	}
+}
+
 // TestLockOutSparesKnownBrowsers: who guesses at somebody's password does not
 // lock them out of a browser they have signed in with before, which has tries of
 // its own.

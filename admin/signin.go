@@ -193,10 +193,28 @@ func (s *Administrators) SignIn(ctx context.Context, email, password string, fro
 			out.Ticket, err = s.issue(ctx, ticket{Kind: ticketCode, AdministratorID: account.ID, Password: proofOf(account.Password)}, ticketLife)
 			return false, err
 		}
-		out, err = s.begin(ctx, account.Administrator, ByPassword, from)
-		return true, err
+		if out, err = s.begin(ctx, account.Administrator, ByPassword, from); err != nil {
+			return false, err
+		}
+		return true, s.unchanged(ctx, account, out.Session)
 	})
 	return out, err
+}
+
+// unchanged ends a session whose password was taken away between the look at it
+// and the session's beginning: it came too late to end with the others.
+func (s *Administrators) unchanged(ctx context.Context, seen Account, begun Session) error {
+	now, err := s.Store.Administrator(ctx, seen.ID)
+	if err == nil && now.Password == seen.Password {
+		return nil
+	}
+	if err != nil && enroll.KindOf(err) != enroll.KindNotFound {
+		return err
+	}
+	if err := s.Store.EndSession(ctx, begun.ID, seen.ID); err != nil && enroll.KindOf(err) != enroll.KindNotFound {
+		return err
+	}
+	return sessionEnded()
 }
 
 // rehash stores a password under today's parameters.
