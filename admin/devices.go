@@ -177,11 +177,16 @@ type DeviceFilterParams struct {
 	Source    enroll.Source    `query:"source" enum:"csv,api,dep,zero_touch,device" doc:"Who put the device on the roll."`
 	Tag       string           `query:"tag" maxLength:"64"`
 	Model     string           `query:"model" maxLength:"255" doc:"Model as the device reports it, in any case. Devices whose user has not accepted the enrollment request have none."`
+	Expiring  int              `query:"expiring_days" minimum:"1" maximum:"3650" doc:"Rows that have not enrolled and expire within so many days, in the order of their end. Such a list cannot be sorted otherwise."`
 	Search    string           `query:"q" maxLength:"255" doc:"Beginning of the serial, the device name, the owner's e-mail address or name, the IMEI or the asset tag."`
 }
 
 func (in DeviceFilterParams) filter(ctx context.Context, a *API) (enroll.DeviceFilter, error) {
 	f := enroll.DeviceFilter{State: in.State, Platform: in.Platform, Ownership: in.Ownership, UserID: in.User, Domain: in.Domain, Source: in.Source, Tag: in.Tag, Model: in.Model}
+	if in.Expiring > 0 {
+		f.EndsAfter = a.now().UTC()
+		f.EndsBy = f.EndsAfter.AddDate(0, 0, in.Expiring)
+	}
 	if in.Group == "" {
 		return f, nil
 	}

@@ -23,6 +23,10 @@ type DeviceFilter struct {
 	Source    Source // who told the serial
 	Tag       string
 	Model     string // model or product name as the device reports it; any case
+
+	// Rows that end after the one and not after the other, and have not enrolled.
+	// They come in the order of their end, and in no other. Zero: all.
+	EndsAfter, EndsBy time.Time
 }
 
 // RollStore keeps devices, users and groups. Every method is one transaction.

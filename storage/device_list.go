@@ -159,6 +159,10 @@ func filters(f enroll.DeviceFilter) (conditions []condition, walks []walk) {
 	add(string(f.State), "effective")
 	add(string(f.Ownership), "ownership")
 	add(string(f.Platform), "platform")
+	if !f.EndsBy.IsZero() {
+		conditions = append(conditions, condition{"d.effective IN ('pre_enrolled', 'invited', 'unenrolled', 'pending_approval') AND d.expires_at > ? AND d.expires_at <= ?",
+			[]any{micros(f.EndsAfter), micros(f.EndsBy)}, []string{"effective", "expires_at"}})
+	}
 	return conditions, walks
 }
 
@@ -221,6 +225,13 @@ func planOf(q enroll.DeviceQuery) ([]walk, error) {
 			walks[i].rest = append(walks[i].rest, conditions...)
 		}
 		return walks, nil
+	}
+	if !q.EndsBy.IsZero() {
+		if q.Sort != "" {
+			return nil, enroll.Errorf(enroll.KindInvalid, "sort_of_expiring", "devices that expire come in the order of their end").WithHint("Leave out the order, or the filter by the end.")
+		}
+		return []walk{{table: "devices", as: "d", key: "d.expires_at", serial: "d.serial", number: true, rest: conditions, desc: q.Desc,
+			within: []condition{where("d.expires_at > 0 AND d.expires_at > ? AND d.expires_at <= ?", micros(q.EndsAfter), micros(q.EndsBy))}}}, nil
 	}
 	sort := cmp.Or(q.Sort, enroll.SortSerial)
 	w, known := sorts[sort]

@@ -97,7 +97,7 @@ type deviceList struct {
 
 // deviceFilters are the parameters that narrow the list, in the order in which
 // they are shown.
-var deviceFilters = []string{"q", "state", "platform", "ownership", "group", "domain", "user", "source", "tag", "model"}
+var deviceFilters = []string{"q", "state", "platform", "ownership", "group", "domain", "user", "source", "tag", "model", "expiring_days"}
 
 // parameters takes the named ones that are set out of the URL of a page.
 func (q *request) filtersOf(names []string) url.Values {

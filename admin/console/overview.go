@@ -107,7 +107,7 @@ type reason struct {
 
 type tile struct {
 	Key   string // of its text
-	Path  string // of the list behind it; empty: there is none
+	Path  string // of the list behind it
 	Count int
 }
 
@@ -137,7 +137,7 @@ func overviewPage(q *request) error {
 		{"overview.tile.pending_approval", "/enrollment/approvals", o.Tiles.PendingApproval},
 		{"overview.tile.enrolled", "/devices?state=enrolled", o.Tiles.Enrolled},
 		{"overview.tile.refused", gatePath("outcome", "deny", "since", week), o.Tiles.Refused7Days},
-		{"overview.tile.expiring", "", o.Tiles.Expiring30Days},
+		{"overview.tile.expiring", "/devices?expiring_days=30", o.Tiles.Expiring30Days},
 		{"overview.tile.blocked", "/devices?state=blocked", o.Tiles.Blocked},
 	}
 	f := o.Funnel

@@ -270,6 +270,33 @@ func testLists(t *testing.T, open func(t *testing.T) *storage.Store) {
 				w.Errorf("%d devices of 9", len(devices))
 			}
 		},
+		"devices that expire": func(w *world) {
+			later := func(n int) time.Time { return at(n).AddDate(100, 0, 0) }
+			for i, end := range []int{50, 40, 30, 0, 20, 60} {
+				d := enroll.Device{Serial: fmt.Sprintf("E%d", i), Platform: enroll.PlatformIOS, Ownership: enroll.OwnershipCorporate}
+				if end > 0 {
+					d.ExpiresAt = later(end)
+				}
+				w.put(d, "")
+			}
+			f := enroll.DeviceFilter{EndsAfter: later(20), EndsBy: later(50)}
+			for want, q := range map[string]enroll.DeviceQuery{
+				"E2 E1 E0": {DeviceFilter: f},
+				"E0 E1 E2": {DeviceFilter: f, Desc: true},
+				"E1":       {DeviceFilter: f, Search: "e1"},
+			} {
+				if got := strings.Join(w.list(q, 2), " "); got != want {
+					w.Errorf("%+v: %s, want %s", q, got, want)
+				}
+			}
+			_, err := w.DeviceList(w.ctx, enroll.DeviceQuery{DeviceFilter: f, Sort: enroll.SortName}, enroll.Page{Limit: 2})
+			w.kind(err, enroll.KindInvalid)
+			all, err := w.Devices(w.ctx, f, enroll.Page{Limit: 9})
+			w.ok(err)
+			if len(all) != 3 {
+				w.Errorf("%d of 3 are read in the order of serials", len(all))
+			}
+		},
 		"seen devices are sorted by the minute": func(w *world) {
 			a, b := w.enroll("AAA", fingerprint(1)), w.enroll("BBB", fingerprint(2))
 			w.device("CCC")

@@ -57,11 +57,12 @@ type deviceFilter struct {
 	Source    string `help:"Only what this source put on the roll: csv, api, dep, device."`
 	Tag       string `help:"Only with this tag."`
 	Model     string `help:"Only of this model."`
+	Expiring  string `help:"Only rows that have not enrolled and expire within so many days." name:"expiring-days"`
 	Search    string `help:"Beginning of serial, name, e-mail address, IMEI or asset tag." short:"q"`
 }
 
 func (f deviceFilter) pairs() []string {
-	return []string{"state", f.State, "platform", f.Platform, "ownership", f.Ownership, "group", f.Group, "user", f.User, "domain", f.Domain, "source", f.Source, "tag", f.Tag, "model", f.Model, "q", f.Search}
+	return []string{"state", f.State, "platform", f.Platform, "ownership", f.Ownership, "group", f.Group, "user", f.User, "domain", f.Domain, "source", f.Source, "tag", f.Tag, "model", f.Model, "expiring_days", f.Expiring, "q", f.Search}
 }
 
 type deviceList struct {

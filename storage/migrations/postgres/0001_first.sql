@@ -71,7 +71,7 @@ CREATE INDEX devices_by_user_name ON devices (user_key, serial) WHERE user_key <
 CREATE INDEX devices_by_model ON devices (model, serial) WHERE model <> '';
 CREATE INDEX devices_by_imei ON devices (imei, serial) WHERE imei <> '';
 CREATE INDEX devices_by_asset ON devices (asset_key, serial) WHERE asset_key <> '';
-CREATE INDEX devices_expiring ON devices (expires_at) WHERE expires_at > 0;
+CREATE INDEX devices_expiring ON devices (expires_at, serial) WHERE expires_at > 0;
 
 -- fingerprint is a hash of the file and all options. lease_until is 0 where
 -- no worker has the import.
