@@ -39,7 +39,7 @@ type ForecastDevice struct {
 // Bounds of a forecast.
 const (
 	MaxForecastDays  = 90
-	maxForecast      = 5_000 // decisions looked at: a page waits for it
+	maxForecast      = 20_000 // decisions looked at
 	maxForecastLists = 100
 )
 

@@ -27,7 +27,7 @@ var consolePages = []string{
 	"/devices?cursor={deep}", "/devices?q=C0", "/devices?q=device+0", "/devices?q=owner-0000", "/devices?q=490", "/devices?q=inv-0", "/devices?q=zzz",
 	"/search?q={serial}", "/search?q=owner+0", "/devices/new",
 	"/devices/{serial}", "/devices/{serial}/policies", "/devices/{serial}/timeline", "/devices/{serial}/enrollment", "/devices/{serial}/edit", "/devices/{serial}/remove", "/devices/{enrolled}",
-	"/gate", "/gate?outcome=deny", "/gate?outcome=allow", "/gate?code=not_pre_enrolled", "/gate?channel=ota", "/gate?evidence=signed", "/gate?serial={serial}", "/gate?near_miss=true",
+	"/gate", "/gate?outcome=deny", "/gate?outcome=allow", "/gate?code=deny.not_pre_enrolled", "/gate?channel=ota", "/gate?evidence=signed", "/gate?serial={serial}", "/gate?near_miss=true",
 	"/gate?within=24h", "/gate?outcome=deny&channel=ota", "/gate?cursor={past}", "/gate/tail?after={decision}", "/gate/tail", "/gate/{decision}",
 	"/imports", "/imports/new", "/import-presets",
 	"/imports/{import}", "/imports/{import}/map", "/imports/{import}/review", "/imports/{import}/review?action=new", "/imports/{import}/review?action=changed", "/imports/{import}/review?action=error",

@@ -182,7 +182,7 @@ func (d *database) past(ctx context.Context, n int) error {
 	}
 	if err := d.multiply(ctx, "decisions", fmt.Sprintf("at = %d AND id = (SELECT max(id) FROM decisions WHERE at = %d)", now, now), n, map[string]string{
 		"id": id, "at": at, "serial": serial, "device_id": rollID(d, "n.i"),
-		"outcome": pick("outcome", "deny", "deny", "hold", "error"), "code": pick("code", "not_pre_enrolled", "blocked", "pending_approval", "gate_error"),
+		"outcome": pick("outcome", "deny", "deny", "hold", "error"), "code": pick("code", "deny.not_pre_enrolled", "deny.blocked", "hold.pending_approval", "error.store_unavailable"),
 		"channel": pick("channel", "ade", "agent", "ade"), "evidence": pick("evidence", "token", "claimed"),
 	}); err != nil {
 		return err
