@@ -120,7 +120,7 @@ func (s *site) signIn(ctx context.Context) (*browser, error) {
 	}
 	for _, c := range res.Cookies() {
 		if c.MaxAge >= 0 {
-			b.cookie = c.Name + "=" + c.Value
+			b.cookie = strings.TrimPrefix(b.cookie+"; "+c.Name+"="+c.Value, "; ")
 		}
 	}
 	if err := res.Body.Close(); err != nil {
