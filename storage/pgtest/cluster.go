@@ -6,7 +6,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"net"
 	"net/url"
 	"os"
 	"os/exec"
@@ -35,7 +34,6 @@ type Cluster struct {
 	admin *url.URL // of a database to create others from
 	dir   string   // empty: not ours
 	bin   string
-	port  int
 	as    *syscall.Credential
 
 	mu      sync.Mutex
@@ -95,12 +93,6 @@ func (c *Cluster) init(version int) error {
 	if err := c.unprivileged(); err != nil {
 		return err
 	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return err
-	}
-	c.port = listener.Addr().(*net.TCPAddr).Port
-	listener.Close()
 	args := []string{"-D", filepath.Join(c.dir, "data"), "-U", "rollcall", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8", "--no-instructions"}
 	if version >= 15 {
 		args = append(args, "--locale-provider=icu", "--icu-locale=en-US")
@@ -111,7 +103,7 @@ func (c *Cluster) init(version int) error {
 		return fmt.Errorf("pgtest: initdb: %w\n%s", err, out)
 	}
 	c.admin = &url.URL{Scheme: "postgres", User: url.User("rollcall"), Path: "/postgres",
-		RawQuery: url.Values{"host": {c.dir}, "port": {strconv.Itoa(c.port)}, "sslmode": {"disable"}}.Encode()}
+		RawQuery: url.Values{"host": {c.dir}, "sslmode": {"disable"}}.Encode()}
 	return nil
 }
 
@@ -147,8 +139,8 @@ func (c *Cluster) Resume() error {
 		return nil
 	}
 	s := &server{exited: make(chan struct{})}
-	s.cmd = exec.Command(filepath.Join(c.bin, "postgres"), "-D", filepath.Join(c.dir, "data"), "-k", c.dir, "-p", strconv.Itoa(c.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200")
+	s.cmd = exec.Command(filepath.Join(c.bin, "postgres"), "-D", filepath.Join(c.dir, "data"), "-k", c.dir,
+		"-c", "listen_addresses=", "-c", "max_connections=200") // a port could be taken by somebody else meanwhile
 	s.cmd.Dir, s.cmd.Stdout, s.cmd.Stderr = c.dir, &s.log, &s.log
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: c.as, Pdeathsig: syscall.SIGQUIT}
 	started := make(chan error)
